@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+# Common ground of the set-up scripts: the cache, its locks, progress, errors.
+#
+# The cache holds *parts*: directories that are expensive to make and whose
+# whole definition goes into their name (NAME-KEY).  A part is made under a
+# lock, in place, and counts only once its stamp file is there; what an
+# interrupted run left behind is removed and made again.
+
+set -eu -o pipefail
+
+HOSPES_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+HOSPES_CACHE=${HOSPES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hospes}
+export HOSPES_ROOT HOSPES_CACHE
+
+say() { printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# key FILE|STRING...: twelve hex digits over all arguments; the arguments that
+# name files count with their contents.
+key() {
+	local arg
+	for arg in "$@"; do
+		if [ -f "$arg" ]; then cat -- "$arg"; else printf '%s\n' "$arg"; fi
+	done | sha256sum | cut -c1-12
+}
+
+# part NAME KEY HOW-LONG COMMAND...: runs COMMAND DIR unless the part is whole,
+# and prints the part's directory.  COMMAND's output goes to DIR.log; of a
+# failure the last lines are shown.
+part() {
+	local name=$1 key=$2 how_long=$3 dir log start
+	shift 3
+	dir=$HOSPES_CACHE/$name-$key
+	log=$dir.log
+	if [ ! -e "$dir/.complete" ]; then
+		mkdir -p "$HOSPES_CACHE"
+		exec {lock}>"$dir.lock"
+		if ! flock --nonblock "$lock"; then
+			say "$name: another run is making it, waiting"
+			flock "$lock"
+		fi
+		if [ ! -e "$dir/.complete" ]; then
+			say "$name: making it, $how_long (log: $log)"
+			start=$SECONDS
+			remove_tree "$dir"
+			mkdir -p "$dir"
+			if ! "$@" "$dir" >"$log" 2>&1 {lock}>&-; then
+				tail -n 30 "$log" >&2
+				die "$name: failed; the whole log is $log"
+			fi
+			touch "$dir/.complete"
+			say "$name: done in $((SECONDS - start)) s"
+		fi
+		exec {lock}>&-
+	fi
+	printf '%s\n' "$dir"
+}
+
+# remove_tree DIR: removes a part.  Refuses if something is still mounted in it,
+# so that a bind mount's far side is never deleted.
+remove_tree() {
+	[ -e "$1" ] || return 0
+	if grep -qF " $1/" /proc/self/mountinfo; then
+		die "$1: something is mounted inside; unmount it and run again"
+	fi
+	rm -rf --one-file-system -- "$1"
+}
+
+# need COMMAND PACKAGE: a tool of the host.  As root on Debian it is installed;
+# else one line says what to do.
+need() {
+	command -v "$1" >/dev/null && return 0
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		say "installing $2 (for $1)"
+		apt-get install -y --no-install-recommends "$2" >/dev/null 2>&1 ||
+			{ apt-get update >/dev/null 2>&1 &&
+				apt-get install -y --no-install-recommends "$2" >/dev/null 2>&1; } ||
+			die "cannot install $2; is there a network? Run: apt-get install $2"
+		return 0
+	fi
+	die "$1 is missing; run: apt-get install $2"
+}

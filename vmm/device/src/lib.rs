@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What a device is given by its machine.
+//!
+//! A device is passive: it gets guest memory ([`memory`]), interrupt vectors
+//! ([`interrupt`]) and accesses from a bus ([`bus`]), owns no global state and
+//! counts what it does ([`counters`]). It can therefore be tested against a
+//! model of its guest, with no KVM in sight.
+
+pub mod bus;
+pub mod counters;
+pub mod interrupt;
+pub mod memory;
