@@ -25,35 +25,39 @@ key() {
 }
 
 # part NAME KEY HOW-LONG COMMAND...: runs COMMAND DIR unless the part is whole,
-# and prints the part's directory.  COMMAND's output goes to DIR.log; of a
-# failure the last lines are shown.
+# and prints the part's directory.  COMMAND is a program, not a function: under
+# a shell's `if` a function would go on after a failed line.  Its output goes to
+# DIR.log; of a failure the last lines are shown.
 part() {
-	local name=$1 key=$2 how_long=$3 dir log start
-	shift 3
-	dir=$HOSPES_CACHE/$name-$key
-	log=$dir.log
+	local dir=$HOSPES_CACHE/$1-$2 lock
 	if [ ! -e "$dir/.complete" ]; then
 		mkdir -p "$HOSPES_CACHE"
 		exec {lock}>"$dir.lock"
 		if ! flock --nonblock "$lock"; then
-			say "$name: another run is making it, waiting"
+			say "$1: another run is making it, waiting"
 			flock "$lock"
 		fi
-		if [ ! -e "$dir/.complete" ]; then
-			say "$name: making it, $how_long (log: $log)"
-			start=$SECONDS
-			remove_tree "$dir"
-			mkdir -p "$dir"
-			if ! "$@" "$dir" >"$log" 2>&1 {lock}>&-; then
-				tail -n 30 "$log" >&2
-				die "$name: failed; the whole log is $log"
-			fi
-			touch "$dir/.complete"
-			say "$name: done in $((SECONDS - start)) s"
-		fi
+		[ -e "$dir/.complete" ] || make_part "$dir" "$lock" "$1" "${@:3}"
 		exec {lock}>&-
 	fi
 	printf '%s\n' "$dir"
+}
+
+# make_part DIR LOCK NAME HOW-LONG COMMAND...: the half of part() that runs with
+# the lock held.  COMMAND does not inherit the lock, so that a process it leaves
+# behind cannot keep others waiting.
+make_part() {
+	local dir=$1 lock=$2 name=$3 how_long=$4 log=$1.log start=$SECONDS
+	shift 4
+	say "$name: making it, $how_long (log: $log)"
+	remove_tree "$dir"
+	mkdir -p "$dir"
+	if ! "$@" "$dir" >"$log" 2>&1 {lock}>&-; then
+		tail -n 30 "$log" >&2
+		die "$name: failed; the whole log is $log"
+	fi
+	touch "$dir/.complete"
+	say "$name: done in $((SECONDS - start)) s"
 }
 
 # remove_tree DIR: removes a part.  Refuses if something is still mounted in it,
