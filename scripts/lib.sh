@@ -67,7 +67,17 @@ remove_tree() {
 	if grep -qF " $1/" /proc/self/mountinfo; then
 		die "$1: something is mounted inside; unmount it and run again"
 	fi
-	rm -rf --one-file-system -- "$1"
+	as_root rm -rf --one-file-system -- "$1"
+}
+
+# as_root COMMAND...: as root, or as the root of a user namespace that owns what
+# a user's build root holds.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		unshare --user --map-auto --map-root-user "$@"
+	fi
 }
 
 # need COMMAND PACKAGE: a tool of the host.  As root on Debian it is installed;
