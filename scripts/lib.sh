@@ -7,6 +7,7 @@
 # interrupted run left behind is removed and made again.
 
 set -eu -o pipefail
+shopt -s inherit_errexit
 
 HOSPES_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 HOSPES_CACHE=${HOSPES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hospes}
@@ -30,14 +31,14 @@ key() {
 # DIR.log; of a failure the last lines are shown.
 part() {
 	local dir=$HOSPES_CACHE/$1-$2 lock
-	if [ ! -e "$dir/.complete" ]; then
+	if [ ! -e "$dir.complete" ]; then
 		mkdir -p "$HOSPES_CACHE"
 		exec {lock}>"$dir.lock"
 		if ! flock --nonblock "$lock"; then
 			say "$1: another run is making it, waiting"
 			flock "$lock"
 		fi
-		[ -e "$dir/.complete" ] || make_part "$dir" "$lock" "$1" "${@:3}"
+		[ -e "$dir.complete" ] || make_part "$dir" "$lock" "$1" "${@:3}"
 		exec {lock}>&-
 	fi
 	printf '%s\n' "$dir"
@@ -56,7 +57,7 @@ make_part() {
 		tail -n 30 "$log" >&2
 		die "$name: failed; the whole log is $log"
 	fi
-	touch "$dir/.complete"
+	touch "$dir.complete"
 	say "$name: done in $((SECONDS - start)) s"
 }
 
