@@ -2,8 +2,12 @@
 
 //! What a device tells the PCI core about itself.
 
+use std::sync::Arc;
+
 use hospes_device::counters::Counted;
 use vmm_sys_util::eventfd::EventFd;
+
+use crate::msix::Msix;
 
 /// The fixed part of a type 0 header (PCI 3.0, section 6.2.1).
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +49,13 @@ pub struct BarSpec {
 }
 
 /// Where a function's MSI-X table and pending bits are.
-#[derive(Clone, Copy, Debug)]
+///
+/// The device makes its own [`Msix`] and keeps a clone to signal with; the core
+/// gives the guest access to it.
+#[derive(Clone)]
 pub struct MsixSpec {
-    /// Number of vectors, 1 to 2048.
-    pub vectors: u16,
+    /// The vectors.
+    pub msix: Arc<Msix>,
     /// BAR and offset of the table (16 bytes a vector).
     pub table: (u8, u32),
     /// BAR and offset of the pending bit array.
@@ -108,8 +115,10 @@ pub trait PciDevice: Counted + Send + Sync {
     fn capability_read(&self, _index: usize, _offset: usize, _data: &mut [u8]) -> Option<()> {
         None
     }
-    /// Called after the core stored a write to a capability's body.
-    fn capability_written(&self, _index: usize, _body: &[u8]) {}
+    /// Called after the core stored a write of `len` bytes at `offset` of a
+    /// capability's body; `body` is all of it as it is now. A write may begin
+    /// before the body (`offset` is 0 then) and end after it.
+    fn capability_written(&self, _index: usize, _offset: usize, _len: usize, _body: &[u8]) {}
     /// Doorbells, asked for once.
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()

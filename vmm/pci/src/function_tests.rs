@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{FakeAllocator, FakeDevice, FakeMachine};
+
+struct Bench {
+    allocator: FakeAllocator,
+    machine: Arc<FakeMachine>,
+    device: Arc<FakeDevice>,
+    function: Function,
+}
+
+fn windows() -> Windows {
+    Windows {
+        memory32: 0xd000_0000..0xe000_0000,
+        memory64: 0x10_0000_0000..0x20_0000_0000,
+        io: 0xc000..0xd000,
+    }
+}
+
+fn bench() -> Bench {
+    let allocator = FakeAllocator::default();
+    let machine = Arc::new(FakeMachine::default());
+    let device = FakeDevice::new(&allocator);
+    let function = Function::new(device.clone(), machine.clone(), &mut windows()).unwrap();
+    Bench {
+        allocator,
+        machine,
+        device,
+        function,
+    }
+}
+
+fn read_u32(function: &Function, offset: usize) -> u32 {
+    let mut data = [0; 4];
+    function.config_read(offset, &mut data);
+    u32::from_le_bytes(data)
+}
+
+const MEMORY_AND_IO: [u8; 2] = [3, 0];
+
+#[test]
+fn bars_decode_when_enabled_and_follow_moves() {
+    let bench = bench();
+    let mut data = [0; 1];
+    bench.machine.memory.read(0x10_0000_0000, &mut data);
+    assert_eq!(data, [0xff]);
+
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench.machine.memory.read(0x10_0000_0005, &mut data);
+    assert_eq!(data, [5]);
+    bench.machine.io.write(0xc003, &[1]);
+    assert_eq!(bench.device.last_write.load(Ordering::SeqCst), 3 << 32 | 3);
+    assert_eq!(*bench.machine.doorbells.lock().unwrap(), [0x10_0000_3000]);
+
+    bench.function.config_write(0x14, &0x18u32.to_le_bytes());
+    bench.machine.memory.read(0x10_0000_0005, &mut data);
+    assert_eq!(data, [0xff]);
+    bench.machine.memory.read(0x18_0000_0005, &mut data);
+    assert_eq!(data, [5]);
+    assert_eq!(*bench.machine.doorbells.lock().unwrap(), [0x18_0000_3000]);
+
+    bench.function.config_write(config::COMMAND, &[0, 0]);
+    bench.machine.memory.read(0x18_0000_0005, &mut data);
+    assert_eq!(data, [0xff]);
+    assert!(bench.machine.doorbells.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_bar_on_top_of_another_stays_unmapped_until_moved_away() {
+    let bench = bench();
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench
+        .function
+        .config_write(0x10, &0xd000_0000u32.to_le_bytes());
+    bench.function.config_write(0x14, &[0; 4]);
+    let mut data = [0; 1];
+    bench.machine.memory.read(0xd000_0000, &mut data);
+    assert_eq!(data, [2], "the 32-bit BAR came first");
+    bench
+        .function
+        .config_write(0x10, &0xd800_0000u32.to_le_bytes());
+    bench.machine.memory.read(0xd800_0001, &mut data);
+    assert_eq!(data, [1]);
+}
+
+#[test]
+fn msix_is_reached_through_capability_and_bar() {
+    let bench = bench();
+    // The device's own capability takes 0x40 to 0x46; MSI-X follows.
+    assert_eq!(read_u32(&bench.function, 0x48), 0x0003_0011);
+    assert_eq!(read_u32(&bench.function, 0x4c), 0x1000);
+    assert_eq!(read_u32(&bench.function, 0x50), 0x2000);
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench
+        .function
+        .config_write(0x4a, &msix::CONTROL_ENABLE.to_le_bytes());
+    assert!(bench.device.msix.enabled());
+    bench.device.msix.signal(2);
+    let mut pba = [0; 8];
+    bench.machine.memory.read(0x10_0000_2000, &mut pba);
+    assert_eq!(pba, [4, 0, 0, 0, 0, 0, 0, 0]);
+    bench.machine.memory.write(0x10_0000_102c, &[0; 4]);
+    assert_eq!(bench.allocator.sent(2), 1);
+}
+
+#[test]
+fn capability_writes_reach_the_device() {
+    let bench = bench();
+    bench.function.config_write(0x44, &[0xaa; 4]);
+    assert_eq!(*bench.device.capability.lock().unwrap(), [6, 1, 0xaa, 3, 4]);
+}
+
+#[test]
+fn reset_silences_the_function() {
+    let bench = bench();
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench
+        .function
+        .config_write(0x4a, &msix::CONTROL_ENABLE.to_le_bytes());
+    bench.function.reset();
+    assert_eq!(bench.device.resets.load(Ordering::SeqCst), 1);
+    assert!(!bench.device.msix.enabled());
+    assert_eq!(read_u32(&bench.function, config::COMMAND) & 0xffff, 0);
+    let mut data = [0; 1];
+    bench.machine.memory.read(0x10_0000_0000, &mut data);
+    assert_eq!(data, [0xff]);
+}
+
+proptest! {
+    /// Whatever a guest writes, nothing panics, identity and the shape of the
+    /// capabilities stay, and no address is claimed twice or left behind.
+    #[test]
+    fn any_access_is_harmless(
+        accesses in prop::collection::vec(
+            (prop_oneof![0usize..0x60, 0usize..4096],
+             prop_oneof![
+                 any::<[u8; 4]>().prop_map(|data| data.to_vec()),
+                 prop::collection::vec(any::<u8>(), 0..9),
+                 Just(vec![0xff; 4]),
+                 Just(vec![3, 0]),
+             ]), 0..64),
+        addresses in prop::collection::vec(any::<u64>(), 0..8),
+    ) {
+        let bench = bench();
+        let fixed = [0x00, 0x08, 0x2c, 0x34, 0x40, 0x4c, 0x50];
+        let before = fixed.map(|offset| read_u32(&bench.function, offset));
+        for (offset, mut data) in accesses {
+            bench.function.config_write(offset, &data);
+            bench.function.config_read(offset, &mut data);
+        }
+        for address in addresses {
+            bench.machine.memory.write(address, &[0; 4]);
+            bench.machine.memory.read(address, &mut [0; 4]);
+        }
+        prop_assert_eq!(before, fixed.map(|offset| read_u32(&bench.function, offset)));
+        bench.function.reset();
+        prop_assert!(bench.machine.doorbells.lock().unwrap().is_empty());
+    }
+}
