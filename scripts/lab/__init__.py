@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab: runs the cases of tests/ inside guest machines.
+
+cases.py     what a case file says about itself, and which machines follow
+machine.py   one guest machine: driver, VMM, kernel, processors, disks
+modules.py   kernel modules that a guest needs, in loading order
+initramfs.py cpio archives and what goes into the guest's
+job.py       the steps around a guest, as a shell script: disks, VMM, checks
+backend.py   runs that script here, or in a nested machine (real KVM anywhere)
+watch.py     follows a guest's console under time limits
+ktap.py      results as the guest prints them
+matrix.py    boots machines until every case has its verdict
+host.py      checks that need no guest: unit tests, formatting, lints
+surface.py   compares what our driver and its C twin show to the outside
+report.py    results as JSON, KTAP, one line, and the README's table
+demo.py      one guest and a table
+
+The package uses nothing but Python's standard library and runs in the build
+root; scripts/test and scripts/demo are its front doors.
+"""

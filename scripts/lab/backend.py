@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where a job runs: here, or inside an emulated machine that has KVM.
+
+A guest on QEMU's emulation, and any guest where the processor has VMX or SVM,
+is started here. Our VMM on a processor without them is started in a nested
+machine: QEMU emulates an AMD processor with SVM (level 0), a Linux with kvm_amd
+(level 1) runs the job, and the guest under test is level 2. The job's outputs
+leave level 1 through virtio ports, a block at a time; its serial console
+carries nothing but its own kernel's messages.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import modules, tsc
+from .guest import Parts
+from .initramfs import Archive
+from .vmm import qemu_base
+
+OUTPUTS = ("console", "vmm.log", "job.log")
+OUTER_MIB = 2048
+
+
+@dataclass
+class Files:
+    """What a job works with."""
+
+    kernel: Path
+    initrd: bytes
+
+
+@dataclass
+class Session:
+    """A job that runs; its outputs grow in `directory`."""
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    nested: bool
+
+    @property
+    def console(self) -> Path:
+        return self.directory / "console"
+
+    def text(self, name: str) -> str:
+        """An output as far as it came."""
+        path = self.directory / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+@functools.cache
+def hardware() -> bool:
+    """Whether the processor runs guests (VMX or SVM).
+
+    Asking /dev/kvm would not do: it can exist on a machine that cannot run an
+    ordinary guest.
+    """
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return bool(flags and {"vmx", "svm"} & set(flags[1].split()))
+
+
+def path_to_kvm() -> str:
+    """For reports."""
+    return "direct" if hardware() else "nested"
+
+
+class Local:
+    """Runs a job in the build root."""
+
+    nested = False
+
+    def names(self, files: Files, scratch: Path) -> tuple[str, str]:
+        """Kernel and initrd as the job's command line names them."""
+        (scratch / "initrd").write_bytes(files.initrd)
+        return str(files.kernel), "initrd"
+
+    def start(self, script: str, parts: Parts, directory: Path, scratch: Path,
+              files: Files) -> Session:
+        """Starts the job."""
+        (directory / "job.sh").write_text(script)
+        outputs = {name.upper().replace(".", "_"): str(directory / name) for name in OUTPUTS}
+        environment = os.environ | outputs
+        environment["PATH"] = f"{parts.tools}:{environment['PATH']}"
+        process = subprocess.Popen(
+            ["sh", directory / "job.sh"],
+            cwd=scratch,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return Session(process, directory, nested=False)
+
+
+class Nested:
+    """Runs a job in level 1."""
+
+    nested = True
+
+    def names(self, files: Files, scratch: Path) -> tuple[str, str]:
+        """Kernel and initrd as the job's command line names them."""
+        return "/guest/vmlinux", "/guest/initrd"
+
+    def start(self, script: str, parts: Parts, directory: Path, scratch: Path,
+              files: Files) -> Session:
+        """Starts level 1 with the job as its payload."""
+        (directory / "job.sh").write_text(script)
+        initrd = scratch / "outer.cpio"
+        initrd.write_bytes(self._initramfs(script, parts, files))
+        process = subprocess.Popen(
+            self._command(parts, directory, initrd),
+            stdin=subprocess.DEVNULL,
+            stdout=(directory / "qemu.log").open("wb"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return Session(process, directory, nested=True)
+
+    def _command(self, parts: Parts, directory: Path, initrd: Path) -> list[str]:
+        # One processor, and the TSC's rate told: without either the level 1
+        # kernel sometimes loses timer interrupts (see Documentation/lab.md).
+        append = f"console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc_early_khz={tsc.khz()}"
+        words = qemu_base(1, OUTER_MIB, "tcg")
+        words += ["-kernel", str(parts.image("stock")), "-initrd", str(initrd)]
+        words += ["-append", append, "-serial", f"file:{directory}/outer"]
+        words += ["-device", "virtio-serial-pci,id=ports"]
+        for name in OUTPUTS:
+            words += ["-chardev", f"file,id={name},path={directory}/{name}"]
+            words += ["-device", f"virtserialport,bus=ports.0,chardev={name},name={name}"]
+        return words
+
+    def _initramfs(self, script: str, parts: Parts, files: Files) -> bytes:
+        archive = Archive()
+        archive.add_busybox()
+        archive.add("init", (parts.root / "tests/guest/outer-init").read_bytes(), 0o755)
+        archive.add("job.sh", script, 0o755)
+        for tool in ("hospes", "diskcheck"):
+            archive.add_program(parts.tools / tool)
+        for tool in ("/usr/sbin/e2fsck", "/usr/sbin/debugfs"):
+            archive.add_program(tool)
+        tree = modules.tree(parts.kernels["stock"])
+        order = tree.closure(["kvm_amd"])
+        archive.add("modules/order", "".join(f"{name}\n" for name in order))
+        for name in order:
+            archive.add(f"modules/{name}.ko", tree.read(name))
+        archive.add("guest/vmlinux", files.kernel.read_bytes())
+        archive.add("guest/initrd", files.initrd)
+        for name in ("proc", "sys", "tmp", "work"):
+            archive.add_directory(name)
+        return archive.finish()
+
+
+def for_vmm(vmm: str) -> Local | Nested:
+    """The backend that can run a VMM on this machine."""
+    return Nested() if vmm == "hospes" and not hardware() else Local()

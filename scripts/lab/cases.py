@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a case file says about itself.
+
+A case is a shell script tests/GROUP/NAME.sh. Its leading comment says in
+sentences what it proves, then in `key: value` lines what it needs:
+
+    # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock ...
+    #          a matrix: every combination of the listed values; may be repeated
+    # limit:   seconds after which the case has failed (default 60)
+    # order:   first | last among the cases of one boot (default: by name)
+    # alone:   yes - never shares a boot
+    # exit:    how the machine must end, by the name of its exit status
+    # cmdline: words for the guest's kernel command line (implies alone)
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .machine import Disks, Machine
+
+KEYS = {"machine", "limit", "order", "alone", "exit", "cmdline", "vmm-limit"}
+CHOICES = {
+    "driver": {"rust", "c"},
+    "vmm": {"hospes", "qemu"},
+    "kernel": {"stock", "lab"},
+}
+
+
+class HeaderError(Exception):
+    """A case file whose header makes no sense."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case file."""
+
+    name: str  # GROUP/NAME
+    path: Path
+    title: str
+    machines: tuple[Machine, ...]
+    limit: int = 60
+    order: str = "middle"
+    alone: bool = False
+    exit: str = "power-off"
+    cmdline: str = ""
+    vmm_limit: int = 0
+
+    @property
+    def group(self) -> str:
+        return self.name.split("/")[0]
+
+
+@dataclass
+class Boot:
+    """Cases that share a machine, in the order in which they run."""
+
+    machine: Machine
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """The directory of its results."""
+        if len(self.cases) == 1 and self.cases[0].alone:
+            return f"{self.machine.slug}-{self.cases[0].name.split('/')[1]}"
+        return self.machine.slug
+
+
+def load(root: Path) -> list[Case]:
+    """All cases below root."""
+    paths = sorted(path for path in root.glob("*/*.sh") if path.name != "lib.sh")
+    return [parse(path, f"{path.parent.name}/{path.stem}") for path in paths]
+
+
+def parse(path: Path, name: str) -> Case:
+    """Reads the leading comment of one case file."""
+    title: list[str] = []
+    keys: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        text = line.lstrip("#").strip()
+        key, colon, value = text.partition(":")
+        if colon and key in KEYS:
+            keys.setdefault(key, []).append(value.strip())
+        elif text and not text.startswith(("!", "SPDX")):
+            title.append(text)
+    try:
+        return _case(path, name, " ".join(title), keys)
+    except ValueError as error:
+        raise HeaderError(f"{path}: {error}") from error
+
+
+def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case:
+    if not title:
+        raise ValueError("no sentence says what the case proves")
+    if "machine" not in keys:
+        raise ValueError("no machine")
+    machines = tuple(machine for line in keys["machine"] for machine in matrix(line))
+    cmdline = " ".join(keys.get("cmdline", []))
+    vmm_limit = int(keys.get("vmm-limit", ["0"])[-1])
+    exit_name = keys.get("exit", ["power-off"])[-1]
+    special = bool(cmdline or vmm_limit) or exit_name != "power-off"
+    return Case(
+        name=name,
+        path=path,
+        title=title,
+        machines=machines,
+        limit=int(keys.get("limit", ["60"])[-1]),
+        order=keys.get("order", ["middle"])[-1],
+        alone=special or keys.get("alone", ["no"])[-1] == "yes",
+        exit=exit_name,
+        cmdline=cmdline,
+        vmm_limit=vmm_limit,
+    )
+
+
+def matrix(line: str) -> list[Machine]:
+    """Every machine of one `machine:` line."""
+    values: dict[str, list[str]] = {}
+    for word in line.split():
+        key, equals, value = word.partition("=")
+        if not equals or key not in Machine.__dataclass_fields__:
+            raise ValueError(f"'{word}' is not a property of a machine")
+        values[key] = value.split(",")
+        unknown = set(values[key]) - CHOICES.get(key, set(values[key]))
+        if unknown:
+            raise ValueError(f"{key}={','.join(sorted(unknown))} is not known")
+    return [
+        _machine(dict(zip(values, combination)))
+        for combination in itertools.product(*values.values())
+    ]
+
+
+def _machine(values: dict[str, str]) -> Machine:
+    disks = Disks(values.pop("disks", "none"))
+    len(disks)  # A bad text is an error of the header, not of a later boot.
+    vcpus = int(values.pop("vcpus", "1"))
+    return Machine(**values, vcpus=vcpus, disks=disks)
+
+
+def select(cases: list[Case], pattern: str) -> list[tuple[Case, Machine]]:
+    """Pairs of case and machine that a pattern names.
+
+    The pattern is a case (`direct`, `virtio_scsi/direct`), a group or module
+    (`virtio_scsi`), with shell wildcards; after an `@` a pattern for machines
+    may follow (`direct@*rust*hospes*`). Several are separated by commas.
+    """
+    chosen = []
+    for case in cases:
+        for machine in case.machines:
+            if any(_matches(case, machine, one) for one in (pattern or "*").split(",")):
+                chosen.append((case, machine))
+    return chosen
+
+
+def _matches(case: Case, machine: Machine, pattern: str) -> bool:
+    what, _, where = pattern.partition("@")
+    names = (case.name, case.name.split("/")[1], case.group, machine.module)
+    fits = any(fnmatch.fnmatchcase(name, what or "*") for name in names)
+    return fits and fnmatch.fnmatchcase(machine.slug, where or "*")
+
+
+def boots(pairs: list[tuple[Case, Machine]]) -> list[Boot]:
+    """Groups cases by machine; the longest boots first, so that none is last alone."""
+    shared: dict[Machine, Boot] = {}
+    alone: list[Boot] = []
+    rank = {"first": 0, "middle": 1, "last": 2}
+    for case, machine in pairs:
+        if case.alone:
+            alone.append(Boot(machine, [case]))
+        else:
+            shared.setdefault(machine, Boot(machine)).cases.append(case)
+    for boot in shared.values():
+        boot.cases.sort(key=lambda case: (rank[case.order], case.name))
+    return sorted(
+        [*shared.values(), *alone],
+        key=lambda boot: (boot.machine.vmm != "hospes", -len(boot.cases), boot.slug),
+    )

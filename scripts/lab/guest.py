@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest's initial file system and kernel command line."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import modules
+from .cases import Boot, Case
+from .initramfs import Archive
+from .machine import Machine
+
+# What every guest with disks loads before a case begins, in any case.
+BASE_MODULES = ["sd_mod", "sg"]
+COMMAND_LINE = "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 oops=panic mitigations=off"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the build left for the lab."""
+
+    root: Path  # the checkout
+    kernels: dict[str, Path]  # stock, lab: trees of scripts/kernel-tree
+    modules: dict[str, Path]  # stock, lab: directories with our modules
+    tools: Path  # static binaries: hospes, diskcheck
+
+    def image(self, kernel: str) -> Path:
+        """The kernel to boot: an ELF file with a PVH entry."""
+        return self.kernels[kernel] / "vmlinux"
+
+
+def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
+    """The guest's file system for these cases of a boot."""
+    machine = boot.machine
+    archive = Archive()
+    archive.add_busybox()
+    archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
+    archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
+    archive.add("plan", "".join(f"{case.name} {case.limit}\n" for case in cases))
+    archive.add("machine", _facts(machine))
+    for case in cases:
+        archive.add(f"tests/{case.name}.sh", case.path.read_bytes())
+    _add_modules(archive, parts, machine)
+    if machine.module != "none":
+        archive.add_program(parts.tools / "diskcheck")
+        archive.add_program("/usr/sbin/mke2fs", "bin/mke2fs")
+    for name in ("proc", "sys", "tmp", "mnt"):
+        archive.add_directory(name)
+    return archive.finish()
+
+
+def command_line(boot: Boot) -> str:
+    """The guest kernel's command line."""
+    return " ".join([COMMAND_LINE, *(case.cmdline for case in boot.cases if case.cmdline)])
+
+
+def _facts(machine: Machine) -> str:
+    disks = list(machine.disks)
+    facts = {
+        "MODULE": machine.module,
+        "DRIVER": machine.driver,
+        "VMM": machine.vmm,
+        "KERNEL": machine.kernel,
+        "VCPUS": machine.vcpus,
+        "DISKS": len(disks),
+        "SLOW": " ".join(str(disk.number) for disk in disks if disk.slow),
+    }
+    facts |= {f"SIZE_{disk.number}": disk.size for disk in disks}
+    return "".join(f"{key}='{value}'\n" for key, value in facts.items())
+
+
+def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
+    tree = _tree(parts.kernels[machine.kernel])
+    ours = parts.modules.get(machine.kernel, Path("/nonexistent"))
+    wanted = [] if machine.module == "none" else [*BASE_MODULES, machine.module]
+    order = [name for name in tree.closure(wanted) if name != machine.module]
+    archive.add("modules/order", "".join(f"{name}\n" for name in order))
+    for name in order:
+        archive.add(f"modules/{name}.ko", tree.read(name))
+    if machine.module != "none":
+        twin = tree.read(machine.module)
+        driver = (ours / f"{machine.module}.ko").read_bytes() if machine.driver == "rust" else twin
+        archive.add(f"modules/{machine.module}.ko", driver)
+    # Helpers of the tests, and our modules where a case loads all of them.
+    for path in sorted(ours.glob("*.ko")):
+        archive.add(f"modules/ours/{path.name}", path.read_bytes())
+
+
+@functools.cache
+def _tree(kernel: Path) -> modules.Tree:
+    return modules.tree(kernel)

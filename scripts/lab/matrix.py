@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots machines until every case has its verdict.
+
+Cases of one machine share a boot. When a guest dies, the case that ran has
+failed, and the ones after it get a fresh boot. A nested machine that dies in
+the lab's own way - level 1 stalls, or its guest never says a word - is told
+apart: it is started once more, and counted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import backend, guest, job, ktap, vmm, watch
+from .cases import Boot, Case
+from .machine import Machine
+from .report import Progress, Verdict
+
+
+@dataclass
+class Attempt:
+    """One boot and what became of it."""
+
+    stream: ktap.Stream
+    report: job.Report
+    killed: str | None
+    session: backend.Session
+    seconds: float
+    tail: list[str]
+
+    @property
+    def lab_death(self) -> str | None:
+        """Why the lab, not the guest, is to blame."""
+        if not self.session.nested:
+            return None
+        outer = ktap.Stream()
+        for line in self.session.text("outer").splitlines():
+            outer.feed(line, 0)
+        if outer.fatal or outer.stalled:
+            return f"level 1: {outer.fatal or outer.stalled}"
+        if not self.report.booted:
+            return "level 1 did not come as far as the guest"
+        if self.killed and not self.session.console.stat().st_size:
+            return "the guest never said a word"
+        return None
+
+
+@dataclass
+class Runner:
+    """Runs boots, some at a time."""
+
+    parts: guest.Parts
+    out: Path
+    progress: Progress
+    jobs: int
+    lab_deaths: list[str] = field(default_factory=list)
+
+    def run(self, boots: list[Boot]) -> list[Verdict]:
+        """All verdicts, in the order of the boots."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            return [verdict for verdicts in pool.map(self._boot, boots) for verdict in verdicts]
+
+    def _boot(self, boot: Boot) -> list[Verdict]:
+        try:
+            return list(self._until_decided(boot))
+        except Exception as error:  # A fault of the lab must not pass for a success.
+            self.progress.say(f"{boot.slug}: {error!r}")
+            return [_verdict(case, boot.machine, False, f"lab: {error!r}") for case in boot.cases]
+
+    def _until_decided(self, boot: Boot) -> Iterator[Verdict]:
+        waiting = list(boot.cases)
+        boots = 0
+        while waiting:
+            boots += 1
+            directory = self.out / (boot.slug if boots == 1 else f"{boot.slug}.{boots}")
+            attempt = self._attempt(boot, waiting, directory)
+            verdicts = list(judge(attempt, waiting, boot.machine, directory))
+            if not verdicts:  # Not one case was decided: all fail for the same reason.
+                reason = f"no case ran: {death(attempt)}"
+                verdicts = [_verdict(case, boot.machine, False, reason, directory)
+                            for case in waiting]
+            for verdict in verdicts:
+                self.progress.verdict(verdict)
+                yield verdict
+            waiting = waiting[len(verdicts) :]
+
+    def _attempt(self, boot: Boot, cases: list[Case], directory: Path) -> Attempt:
+        attempt = self.start(boot, cases, directory)
+        blame = attempt.lab_death
+        if blame:
+            self.lab_deaths.append(f"{boot.slug}: {blame}")
+            self.progress.say(f"{boot.slug}: the lab itself failed ({blame}), once more")
+            attempt = self.start(boot, cases, directory.with_name(directory.name + ".retry"))
+        return attempt
+
+    def start(self, boot: Boot, cases: list[Case], directory: Path) -> Attempt:
+        """Boots a machine and follows it to its end."""
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        place = backend.for_vmm(boot.machine.vmm)
+        limits = _limits(cases, place.nested)
+        stream = ktap.Stream()
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="lab-") as scratch:
+            session = self._session(boot, cases, place, directory, Path(scratch), limits)
+            tail = watch.Tail(session.console)
+            try:
+                killed = watch.follow(session.process, tail, stream, limits,
+                                      lambda: self.progress.stage(boot.slug, stream))
+            finally:
+                watch.kill(session.process)
+        report = job.parse(session.text("job.log"))
+        lines = session.text("console").splitlines()
+        return Attempt(stream, report, killed, session, time.monotonic() - started, lines[-8:])
+
+    def _session(self, boot: Boot, cases: list[Case], place: backend.Local | backend.Nested,
+                 directory: Path, scratch: Path, limits: watch.Limits) -> backend.Session:
+        files = backend.Files(
+            kernel=self.parts.image(boot.machine.kernel),
+            initrd=guest.initramfs(self.parts, boot, cases),
+        )
+        kernel, initrd = place.names(files, scratch)
+        limit = max((case.vmm_limit for case in cases), default=0) or limits.total
+        command = vmm.command(
+            boot.machine, vmm.Boot(kernel, initrd, guest.command_line(boot), limit)
+        )
+        script = job.script(boot.machine, command)
+        return place.start(script, self.parts, directory, scratch, files)
+
+
+def _limits(cases: list[Case], nested: bool) -> watch.Limits:
+    boot = 180 if nested else 90
+    total = boot + sum(case.limit for case in cases) + 60
+    return watch.Limits(boot=boot, case=20, end=120, total=total)
+
+
+def judge(attempt: Attempt, cases: list[Case], machine: Machine,
+          directory: Path) -> Iterator[Verdict]:
+    """Verdicts of the cases that this boot decided, in order."""
+    runs = {run.name: run for run in attempt.stream.cases}
+    wrong_outside = outside(attempt)
+    for case in cases:
+        run = runs.get(case.name)
+        if case.exit != "power-off":
+            yield _exit_verdict(case, machine, attempt, directory)
+            continue
+        if run is None:
+            return
+        (directory / f"{case.name.replace('/', '.')}.log").write_text("\n".join(run.lines) + "\n")
+        verdict = _verdict(case, machine, False, "", directory)
+        verdict.subtests = run.subtests
+        verdict.lines = run.lines
+        verdict.seconds = (run.ended or run.started) - run.started
+        if run.result is None:
+            verdict.reason = death(attempt)
+            yield verdict
+            return
+        verdict.ok = run.result.ok
+        verdict.skip = run.result.skip
+        verdict.reason = "" if run.result.ok else run.failure()
+        is_last = case is cases[-1]
+        if is_last and verdict.ok and (fault := wrong_outside or bad_end(attempt, machine)):
+            verdict.ok, verdict.reason = False, fault
+        yield verdict
+
+
+def death(attempt: Attempt) -> str:
+    """Why a guest ended before its time, as exactly as can be said."""
+    if attempt.stream.fatal:
+        return attempt.stream.fatal
+    status = attempt.report.status
+    reason = attempt.killed or (
+        f"the VMM ended with status {status}" if status is not None else "the machine ended"
+    )
+    detail = [ktap.strip(line) for line in attempt.tail[-3:]]
+    log = attempt.session.text("vmm.log").strip().splitlines()
+    other = attempt.report.other[-2:]
+    return "; ".join([reason, *other, *log[-2:], *(f"console: {line}" for line in detail)])
+
+
+def outside(attempt: Attempt) -> str | None:
+    """What is wrong with the disks as seen from outside."""
+    for number, words in sorted(attempt.stream.leaves.items()):
+        found = attempt.report.outside.get(number, "not looked at")
+        want = f"generation={words['generation']} "
+        form = f"form={words.get('form', 'raw')} "
+        if "verified " not in found or want not in found or form not in found:
+            return f"outside, disk {number} is not {form}{want}but: {found}"
+    return None
+
+
+def bad_end(attempt: Attempt, machine: Machine) -> str | None:
+    """How the machine's end differs from a guest that powered itself off."""
+    if attempt.killed:
+        return attempt.killed
+    if attempt.stream.fatal:
+        return attempt.stream.fatal
+    if not attempt.stream.ended or not attempt.report.ended:
+        return death(attempt)
+    if attempt.report.status != 0:
+        return f"{machine.vmm} ended with status {attempt.report.status} after power-off"
+    return None
+
+
+def _exit_verdict(case: Case, machine: Machine, attempt: Attempt, directory: Path) -> Verdict:
+    want = vmm.HOSPES_STATUS.get(case.exit)
+    status = attempt.report.status
+    ok = status is not None and status == want
+    reason = "" if ok else f"exit status {status}, not {want} ({case.exit}); {death(attempt)}"
+    verdict = _verdict(case, machine, ok, reason, directory)
+    verdict.seconds = attempt.seconds
+    return verdict
+
+
+def _verdict(case: Case, machine: Machine, ok: bool, reason: str,
+             directory: Path | None = None) -> Verdict:
+    return Verdict(name=case.name, machine=machine, ok=ok, reason=reason,
+                   log=str(directory) if directory else "")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Direct I/O of several sizes, in order and scattered, by one thread and by
+# eight, brings every block to its place and back; what the lab wrote before the
+# boot is found unchanged, and what is written is found by the lab afterwards.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# order: first
+# limit: 90
+
+. /tests/lib.sh
+
+check "driver loads and finds $DISKS disks" driver_load || exit 1
+for number in $(disk_numbers); do
+	check "disk $number has its size" same "$(disk_size "$number")" "$(eval echo "\$SIZE_$number")"
+	# The pattern that the lab wrote is generation 1.
+	leaves "$number" 1
+	check "disk $number: read what was written outside" disk_verify "$number" --direct
+done
+check "64K in order" disk_write 0 --direct
+check "64K in order, read" disk_verify 0 --direct
+info "$(cat /tmp/output)"
+check "4K scattered, 8 threads" disk_write 1 --direct --io-size 4K --random --jobs 8
+check "4K scattered, 8 threads, read" disk_verify 1 --direct --io-size 4K --random --jobs 8
+info "$(cat /tmp/output)"
+check "1M in order, 4 threads" disk_write 2 --direct --io-size 1M --jobs 4
+check "1M in order, 4 threads, read" disk_verify 2 --direct --io-size 1M --jobs 4
+info "$(cat /tmp/output)"
+check "driver unloads" driver_unload
