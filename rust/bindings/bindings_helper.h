@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The headers that the crate guest_bindings is generated from: what the
+ * drivers need and kernel::bindings does not have.  bindgen_parameters says
+ * which of their items are taken.
+ *
+ * Sorted alphabetically.
+ */
+
+/*
+ * First what declares an enum that later headers only name: bindgen would give
+ * a forward-declared enum the wrong integer type.
+ */
+#include <scsi/scsi_device.h>
+
+#include <linux/blk-mq.h>
+#include <linux/completion.h>
+#include <linux/device.h>
+#include <linux/interrupt.h>
+#include <linux/mempool.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/scatterlist.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
+#include <linux/workqueue.h>
+#include <scsi/scsi.h>
+#include <scsi/scsi_cmnd.h>
+#include <scsi/scsi_common.h>
+#include <scsi/scsi_device.h>
+#include <scsi/scsi_devinfo.h>
+#include <scsi/scsi_driver.h>
+#include <scsi/scsi_eh.h>
+#include <scsi/scsi_host.h>
+#include <scsi/scsi_status.h>
+#include <scsi/scsi_tcq.h>
+#include <scsi/scsi_transport.h>
+#include <uapi/linux/virtio_config.h>
+#include <uapi/linux/virtio_ring.h>
+
+/* Constants that bindgen does not see through. */
+const size_t RUST_CONST_HELPER_SG_CHUNK_SIZE = SG_CHUNK_SIZE;
+const size_t RUST_CONST_HELPER_SG_MAX_SEGMENTS = SG_MAX_SEGMENTS;
+const unsigned int RUST_CONST_HELPER_BLK_MQ_MAX_DEPTH = BLK_MQ_MAX_DEPTH;
