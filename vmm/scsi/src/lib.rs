@@ -1,1 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The SCSI target: one for every kind of controller.
+//!
+//! A controller is an adapter: it turns the requests of its transport into
+//! [`Command`]s, submits them to a [`Queue`] of its [`Target`], and turns each
+//! [`Outcome`] back. Below the target are logical units, each a
+//! [`DeviceServer`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`command`] | a command, its outcome, its completion |
+//! | [`target`] | units by address, queues, task management, resets |
+//! | [`unit`] | what a device server is, and what is kept for each |
+//!
+//! What is not obvious:
+//!
+//! - **Threads.** A command is executed on the thread that submits it, straight
+//!   between guest memory and the file. Queues share no lock on that path: each
+//!   has a snapshot of the units, refreshed when one comes or goes, and a list
+//!   of what it is executing. Only units with a latency move their commands to
+//!   a thread of the target.
+//! - **Exactly once.** The completion of every command is called exactly once,
+//!   also when the target goes away. When a task management function or a reset
+//!   returns, the completions of all commands that it concerns have been called
+//!   and nothing of them touches guest memory any more.
+//! - **Nexus.** A target has one initiator, the guest. A unit belongs to one
+//!   target.
+
+pub mod attention;
+pub mod command;
+mod data_in;
+mod delay;
+mod dispatch;
+mod identity;
+mod report_luns;
+pub mod target;
+mod tasks;
+pub mod unit;
+
+pub use attention::Attention;
+pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
+pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
+pub use unit::{DeviceServer, Task, UnitCounters};
