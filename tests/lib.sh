@@ -32,8 +32,8 @@ skip() {
 	exit 0
 }
 
-# info KEY=VALUE…: facts for the report.
-info() { say "  # info $*"; }
+# rate: hands what diskcheck said in the last check to the report.
+rate() { say "  # rate $(cat /tmp/output)"; }
 
 # until_true SECONDS COMMAND…: waits for COMMAND to succeed.
 until_true() {
@@ -74,17 +74,19 @@ disk_numbers() { seq 0 $((DISKS - 1)); }
 
 disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 
-# disk N: its device node.
+# disk N: its device node.  Sets NODE as well, for callers that count processes:
+# under emulation a process costs more than a request.
 disk() {
-	local device
-	device=$(ls -d /sys/class/scsi_disk/*:0:"$1"/device/block/* 2>/dev/null) || return 1
-	[ -b "/dev/${device##*/}" ] && echo "/dev/${device##*/}"
+	set -- /sys/class/scsi_disk/*:0:"$1"/device/block/*
+	NODE=/dev/${1##*/}
+	[ -b "$NODE" ] && echo "$NODE"
 }
 
 disks_there() {
-	local number
-	for number in $(disk_numbers); do
-		disk "$number" >/dev/null || return 1
+	local number=0
+	while [ $number -lt "$DISKS" ]; do
+		disk $number || return 1
+		number=$((number + 1))
 	done
 }
 
@@ -95,19 +97,37 @@ disk_size() {
 	echo $(($(cat "/sys/class/block/${node##*/}/size") * 512))
 }
 
-# generation N: what disk N holds, nothing if it is not a plain pattern.
-generation() { sed -n 's/^generation=//p' "/tmp/leaves.$1" 2>/dev/null; }
+# generation N: the generation of the pattern on disk N; nothing if there is no
+# whole one, because a case made a file system or was cut short.
+generation() {
+	local line=
+	[ -e "/tmp/leaves.$1" ] && read -r line <"/tmp/leaves.$1"
+	case $line in generation=*) echo "${line#generation=}" ;; esac
+}
 
-# leaves N GENERATION: what must be found on the disk from outside at the end.
-leaves() { echo "generation=$2" >"/tmp/leaves.$1"; }
+# leaves N GENERATION: what the lab must find on the disk at the end.
+leaves() {
+	echo "generation=$2" >"/tmp/leaves.$1"
+	echo "$2" >"/tmp/latest.$1"
+}
+
+# leaves_ext4 N GENERATION: an ext4 with one file, /pattern, of that generation.
+leaves_ext4() { echo "form=ext4 generation=$2" >"/tmp/leaves.$1"; }
+
+# next_generation N: one that the disk has not held before in this boot.
+next_generation() {
+	local next
+	read -r next <"/tmp/latest.$1"
+	next=$((next + 1))
+	echo $next >"/tmp/latest.$1"
+	echo $next
+}
 
 # disk_write N [OPTION…]: writes the next generation, flushed.
 disk_write() {
 	local number=$1 next
 	shift
-	next=$(($(generation "$number") + 1))
-	# The first process of a plan knows what the lab wrote before the boot.
-	[ "$next" = 1 ] && next=$(next_after_unknown "$number")
+	next=$(next_generation "$number")
 	rm -f "/tmp/leaves.$number"
 	diskcheck write --disk "$number" --generation "$next" "$@" "$(disk "$number")" &&
 		leaves "$number" "$next"
@@ -121,17 +141,19 @@ disk_verify() {
 		"$(disk "$number")"
 }
 
-# disk_known N: makes sure that the disk holds a pattern of known generation.
-disk_known() {
-	[ -n "$(generation "$1")" ] || disk_write "$1" --direct --io-size 256K
+# disk_exercise N ROUNDS [OPTION…]: overwrites and reads back while others do.
+disk_exercise() {
+	local number=$1 rounds=$2 now
+	shift 2
+	now=$(generation "$number")
+	rm -f "/tmp/leaves.$number"
+	echo $((now + rounds)) >"/tmp/latest.$number"
+	diskcheck exercise --disk "$number" --generation "$now" --rounds "$rounds" "$@" \
+		"$(disk "$number")" && leaves "$number" $((now + rounds))
 }
 
-# A number above all generations that this boot may have written before.
-next_after_unknown() {
-	local last
-	last=$(cat "/tmp/unknown.$1" 2>/dev/null || echo 100)
-	echo $((last + 100)) | tee "/tmp/unknown.$1"
-}
+# disk_known N: makes sure that disk N holds a pattern of known generation.
+disk_known() { [ -n "$(generation "$1")" ] || disk_write "$1" --direct --io-size 256K; }
 
 # drop_caches: what is read next comes from the disk.
 drop_caches() {

@@ -36,6 +36,10 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     machine = boot.machine
     archive = Archive()
     archive.add_busybox()
+    if machine.module != "none":
+        archive.add_program(parts.tools / "diskcheck")
+        # Called by its path: BusyBox has a lesser one of that name.
+        archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
     archive.add("plan", "".join(f"{case.name} {case.limit}\n" for case in cases))
@@ -43,9 +47,6 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     for case in cases:
         archive.add(f"tests/{case.name}.sh", case.path.read_bytes())
     _add_modules(archive, parts, machine)
-    if machine.module != "none":
-        archive.add_program(parts.tools / "diskcheck")
-        archive.add_program("/usr/sbin/mke2fs", "bin/mke2fs")
     for name in ("proc", "sys", "tmp", "mnt"):
         archive.add_directory(name)
     return archive.finish()

@@ -65,6 +65,8 @@ class Progress:
         if stream.facts and len(stream.cases) <= 1 and (slug, id(stream)) not in self._up:
             self._up.add((slug, id(stream)))
             self.say(f"     {slug}: guest is up ({stream.facts.get('boot', '?')} s of its own)")
+        if stream.running:
+            self.say(f"     {slug}: {stream.running.name}")
 
     def verdict(self, verdict: Verdict) -> None:
         """A case is decided."""

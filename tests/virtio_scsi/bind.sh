@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The device can be taken away from the driver and given back at any time, also
+# while requests are in flight: they end with an error instead of hanging, and
+# after the return everything works.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# limit: 120
+# order: last
+
+. /tests/lib.sh
+
+bus=/sys/bus/virtio/drivers/$MODULE
+
+device() { ls "$bus" | grep '^virtio[0-9]'; }
+
+no_disks() { [ -z "$(ls /sys/class/scsi_disk)" ]; }
+
+busy() { [ "$(tr -d ' 0' <"/sys/class/block/$1/inflight")" ]; }
+
+check "driver loads" driver_load
+disk_known 0
+virtio=$(device)
+check "device is bound" [ -n "$virtio" ]
+for number in 1 2 3; do
+	check "unbind $number" sh -c "echo $virtio >$bus/unbind"
+	check "disks are gone" until_true 10 no_disks
+	check "bind $number" sh -c "echo $virtio >$bus/bind"
+	check "disks are back" until_true 30 disks_there
+done
+check "contents are unchanged" disk_verify 0 --direct
+slow=$(disk 3)
+rm -f /tmp/leaves.3
+diskcheck write --disk 3 --generation 999 --direct --jobs 8 --io-size 4K "$slow" >/tmp/load 2>&1 &
+until_true 5 busy "${slow##*/}"
+check "unbind under load" sh -c "echo $virtio >$bus/unbind"
+wait
+check "requests were ended" test -s /tmp/load
+check "disks are gone" until_true 10 no_disks
+check "bind after load" sh -c "echo $virtio >$bus/bind"
+check "disks are back" until_true 30 disks_there
+check "write" disk_write 3 --direct
+check "read" disk_verify 3 --direct
+check "driver unloads" driver_unload

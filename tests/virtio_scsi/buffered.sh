@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Data that goes through the page cache and is flushed is on the disk: read back
+# through the cache, and past it.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+
+. /tests/lib.sh
+
+check "driver loads" driver_load
+disk_known 0
+disk_known 1
+check "write through the cache, 4 threads" disk_write 0 --jobs 4
+drop_caches
+check "read through the cache" disk_verify 0
+rate
+check "read past the cache" disk_verify 0 --direct
+check "4K writes, scattered" disk_write 1 --io-size 4K --random
+drop_caches
+check "4K reads, scattered" disk_verify 1 --io-size 4K --random --jobs 4
+rate
+check "driver unloads" driver_unload

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Sixty-four logical units are sixty-four disks: each holds its own content, and
+# what is written to one at the same time as to all others stays its own.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=4 disks=64x1M
+# limit: 120
+
+. /tests/lib.sh
+
+verify_all() {
+	local number
+	for number in $(disk_numbers); do disk_verify "$number" --direct --io-size 256K || return 1; done
+}
+
+# All at once: every disk has a writer of its own.
+write_all() {
+	local number
+	rm -f /tmp/bad
+	for number in $(disk_numbers); do
+		{ disk_write "$number" --direct --io-size 256K || touch /tmp/bad; } &
+	done
+	wait
+	[ ! -e /tmp/bad ]
+}
+
+check "driver loads and finds $DISKS disks" driver_load
+check "REPORT LUNS names each once" same "$(ls /sys/class/scsi_disk | wc -l)" "$DISKS"
+check "each disk holds its own content" verify_all
+check "write to all at the same time" write_all
+check "each disk holds what was written to it" verify_all
+check "driver unloads" driver_unload

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What everybody knows the driver by: aliases, parameters, sysfs attributes of
+# host and disks, interrupt names. The case only lists them; the lab compares
+# the lists of our driver and of its C twin on the same machine.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+
+. /tests/lib.sh
+
+# surface GROUP KEY VALUE
+surface() { say "  # surface $1: $2 = $3"; }
+
+# values DIRECTORY GROUP NAME…
+values() {
+	local directory=$1 group=$2 name
+	shift 2
+	for name in "$@"; do
+		[ -f "$directory/$name" ] && surface "$group" "$name" "$(cat "$directory/$name" 2>&1)"
+	done
+}
+
+module_info() {
+	tr '\0' '\n' <"/modules/$MODULE.ko" | grep -aE '^(alias|parm|parmtype|depends|name)=' | sort -u |
+		while read -r line; do surface modinfo "${line%%=*}" "${line#*=}"; done
+}
+
+parameters() {
+	local file
+	for file in "/sys/module/$MODULE/parameters"/*; do
+		[ -e "$file" ] && surface parameter "${file##*/} ($(stat -c %a "$file"))" "$(cat "$file")"
+	done
+}
+
+host() {
+	local directory
+	for directory in /sys/class/scsi_host/host*; do
+		values "$directory" host active_mode can_queue cmd_per_lun eh_deadline host_reset nr_hw_queues \
+			proc_name prot_capabilities prot_guard_type sg_prot_tablesize sg_tablesize state \
+			supported_mode unchecked_isa_dma unique_id
+		surface host attributes "$(ls "$directory" | tr '\n' ' ')"
+	done
+}
+
+disk_values() {
+	local device queue
+	device=$(ls -d /sys/class/scsi_disk/*:0:0)/device
+	values "$device" disk access_state device_blocked eh_timeout model queue_depth queue_type \
+		queue_ramp_up_period rev scsi_level state timeout type vendor
+	surface disk attributes "$(ls "$device" | tr '\n' ' ')"
+	queue=$(ls -d "$device"/block/*)/queue
+	values "$queue" queue chunk_sectors discard_max_hw_bytes dma_alignment fua iostats io_timeout \
+		logical_block_size max_hw_sectors_kb max_integrity_segments max_sectors_kb max_segment_size \
+		max_segments minimum_io_size nr_requests optimal_io_size physical_block_size rotational \
+		scheduler virt_boundary_mask write_cache write_zeroes_max_bytes
+	surface queue "hardware queues" "$(ls "$queue/../mq" | wc -l)"
+	for queue in "$queue/../mq"/*; do
+		surface queue "processors of ${queue##*/}" "$(cat "$queue/cpu_list")"
+	done
+}
+
+interrupts() {
+	# Numbers of devices and lines may differ from boot to boot; names may not.
+	sed -n 's/.* \(virtio[0-9]*-.*\)/\1/p' /proc/interrupts | while read -r name; do
+		surface interrupt "${name#*-}" present
+	done
+}
+
+log() {
+	dmesg | sed -n 's/.*\(scsi host\)[0-9]*: /\1: /p' | while read -r line; do
+		surface log line "$line"
+	done
+}
+
+check "driver loads" driver_load
+module_info
+parameters
+host
+disk_values
+interrupts
+log
+check "listed" true
+check "driver unloads" driver_unload

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Loaded and unloaded twenty times, the driver finds all disks each time, and
+# leaves nothing behind: no memory, no interrupt, no sysfs entry.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# limit: 180
+
+. /tests/lib.sh
+
+slab() { awk '/^Slab:/ { print $2 }' /proc/meminfo; }
+
+cycle() { driver_load && disk_verify 0 --direct --io-size 1M && driver_unload; }
+
+twenty() {
+	local number
+	for number in $(seq 20); do
+		cycle || { echo "in round $number"; return 1; }
+	done
+}
+
+nothing_left() {
+	grep virtio /proc/interrupts | grep -v -e config
+	[ ! -e "/sys/module/$MODULE" ] && [ ! -e "/sys/bus/virtio/drivers/$MODULE" ] &&
+		[ -z "$(ls /sys/class/scsi_host)" ] && ! grep -q request /proc/interrupts
+}
+
+driver_load
+disk_known 0
+driver_unload
+before=$(slab)
+check "twenty times" twenty
+check "nothing is left" nothing_left
+# Other things allocate as well; a driver that lost one request's memory a
+# round would show a multiple of this.
+check "memory: $before KiB before, $(slab) after" [ $(($(slab) - before)) -lt 4096 ]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Logical unit resets while requests are in flight lose nothing and damage
+# nothing: requests that a reset ends are sent again, on this disk and without
+# disturbing its neighbour.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# limit: 120
+# order: last
+
+. /tests/lib.sh
+
+# The tool holds no lock on what it works on: load comes from other processes.
+load() {
+	disk_exercise "$1" "$2" --direct --jobs 8 --random >"/tmp/load.$1" 2>&1
+	echo $? >"/tmp/status.$1"
+}
+
+busy() { [ "$(cut -c 1-9 "/sys/class/block/$1/inflight" | tr -d ' ')" != 0 ]; }
+
+ended_well() {
+	cat "/tmp/load.$1"
+	[ "$(cat "/tmp/status.$1")" = 0 ]
+}
+
+check "driver loads" driver_load
+disk_known 0
+disk_known 3
+slow=$(disk 3)
+load 3 2 &
+load 0 4 &
+for number in 1 2 3 4; do
+	until_true 5 busy "${slow##*/}"
+	check "reset $number of the slow disk, busy" diskcheck reset "$slow"
+	sleep 0.3
+done
+check "reset of its neighbour" diskcheck reset "$(disk 0)"
+wait
+check "requests of the slow disk all succeeded" ended_well 3
+check "requests of its neighbour all succeeded" ended_well 0
+check "slow disk, every block" disk_verify 3 --direct
+check "neighbour, every block" disk_verify 0 --direct
+check "driver unloads" driver_unload
