@@ -1,1 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! virtio 1.x: the PCI transport, and the SCSI host behind it.
+//!
+//! - [`transport`]: a virtio device as a PCI function.
+//! - [`device`]: the seam between a transport and a device.
+//! - [`queue`]: one virtqueue, and the chains that go through it.
+//! - [`worker`]: the threads that serve queues.
+//! - [`scsi`]: the SCSI host.
+//! - [`notify`], [`counters`], [`limit`]: interrupts and status, statistics,
+//!   and how often a guest may cause a message in the log.
+//!
+//! Nothing a guest writes is trusted: descriptors, headers and registers are
+//! copied once and checked, and each request is returned exactly once because
+//! it is an object whose drop returns it.
+
+pub mod counters;
+pub mod device;
+pub mod limit;
+pub mod notify;
+pub mod queue;
+pub mod scsi;
+pub mod transport;
+pub mod worker;
+
+#[cfg(test)]
+mod testing;

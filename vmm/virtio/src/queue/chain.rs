@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One request of the guest: a chain of descriptors.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use hospes_device::memory::{GuestMemory, MemoryError, Segment, SgList};
+use thiserror::Error;
+use virtio_queue::DescriptorChain;
+use vm_memory::GuestMemoryMmap;
+
+use super::VirtQueue;
+
+/// The most descriptors that a chain may have. Drivers may make chains in an
+/// indirect table longer than their queue, so the queue's size is no limit.
+pub const MAX_SEGMENTS: usize = 1024;
+
+/// What is wrong with a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ChainFault {
+    /// There is no descriptor that can be read.
+    #[error("no descriptor can be read")]
+    Empty,
+    /// A descriptor names a next one that is out of range, unreadable, or
+    /// seen before.
+    #[error("the chain has no end after {0} descriptors")]
+    Endless(usize),
+    /// More than [`MAX_SEGMENTS`] descriptors.
+    #[error("more than {MAX_SEGMENTS} descriptors")]
+    TooLong,
+    /// A buffer for the device to read comes after one for it to write.
+    #[error("a readable buffer follows a writable one")]
+    Order,
+    /// A buffer is not in the guest's memory.
+    #[error(transparent)]
+    Outside(#[from] MemoryError),
+}
+
+/// The buffers of a chain.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// What the device reads.
+    pub readable: SgList,
+    /// What the device writes.
+    pub writable: SgList,
+    /// The first thing that is wrong; the lists end before it.
+    pub fault: Option<ChainFault>,
+}
+
+impl Buffers {
+    /// Walks a chain once and keeps what it says, so that nothing the guest
+    /// changes later in its descriptors matters.
+    pub(super) fn gather(memory: &GuestMemory, walk: DescriptorChain<&GuestMemoryMmap>) -> Self {
+        let (mut readable, mut writable) = (Vec::new(), Vec::new());
+        let walked = collect(walk, &mut readable, &mut writable);
+        let (readable, unreadable) = list(memory, readable);
+        let (writable, unwritable) = list(memory, writable);
+        let outside = unreadable.or(unwritable).map(ChainFault::from);
+        Self {
+            readable,
+            writable,
+            fault: walked.err().or(outside),
+        }
+    }
+}
+
+/// Sorts the descriptors of a chain by direction.
+fn collect(
+    walk: DescriptorChain<&GuestMemoryMmap>,
+    readable: &mut Vec<Segment>,
+    writable: &mut Vec<Segment>,
+) -> Result<(), ChainFault> {
+    let mut more = true;
+    let mut count = 0_usize;
+    for descriptor in walk {
+        if count == MAX_SEGMENTS {
+            return Err(ChainFault::TooLong);
+        }
+        count = count.saturating_add(1);
+        more = descriptor.has_next();
+        let segment = Segment {
+            address: descriptor.addr(),
+            len: descriptor.len(),
+        };
+        if descriptor.is_write_only() {
+            writable.push(segment);
+        } else if writable.is_empty() {
+            readable.push(segment);
+        } else {
+            return Err(ChainFault::Order);
+        }
+    }
+    match (count, more) {
+        (0, _) => Err(ChainFault::Empty),
+        // The walk stops where a next descriptor cannot be had, and after as
+        // many steps as the table has entries.
+        (_, true) => Err(ChainFault::Endless(count)),
+        (_, false) => Ok(()),
+    }
+}
+
+/// The list of `segments` up to the first that is not in memory.
+fn list(memory: &GuestMemory, segments: Vec<Segment>) -> (SgList, Option<MemoryError>) {
+    // The copy is for the case that the list is refused. It costs no more than
+    // checking each segment a second time would.
+    let error = match SgList::new(memory, segments.clone()) {
+        Ok(list) => return (list, None),
+        Err(error) => error,
+    };
+    let inside = |segment: &Segment| SgList::new(memory, vec![*segment]).is_ok();
+    let front = segments.into_iter().take_while(inside).collect();
+    // Each segment left was accepted by itself, so the list of them is as well.
+    (SgList::new(memory, front).unwrap_or_default(), Some(error))
+}
+
+/// A chain on its way through the device.
+///
+/// # Invariants
+///
+/// `head` was taken from the available ring of `queue` for this object alone.
+/// Dropping the object puts it on the used ring, so each chain is returned
+/// exactly once, whatever becomes of the code that holds it.
+pub struct Chain {
+    queue: Arc<VirtQueue>,
+    head: u16,
+    buffers: Buffers,
+    written: u32,
+}
+
+impl Chain {
+    pub(super) fn new(queue: Arc<VirtQueue>, head: u16, buffers: Buffers) -> Self {
+        // INVARIANT: the only caller has just taken `head`.
+        Self {
+            queue,
+            head,
+            buffers,
+            written: 0,
+        }
+    }
+
+    /// The guest's buffers.
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Takes the guest's buffers out; the chain keeps none.
+    pub fn take_buffers(&mut self) -> Buffers {
+        std::mem::take(&mut self.buffers)
+    }
+
+    /// Counts and logs what is wrong with the chain.
+    pub fn report(&self, what: &dyn Display) {
+        self.queue.report(self.head, what);
+    }
+
+    /// Returns the chain, with the first `written` bytes of its writable
+    /// buffers filled.
+    pub fn complete(mut self, written: u32) {
+        self.written = written;
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.queue.push(self.head, self.written);
+    }
+}

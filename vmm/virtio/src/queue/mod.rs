@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One virtqueue: a split ring, who may touch it, and how it is drained.
+//!
+//! The parts are [`VirtQueue`] (the ring with its lock, kick and interrupt) and
+//! [`Chain`] (one request of the guest, returned exactly once, with its
+//! buffers as scatter lists).
+//!
+//! One thread takes chains from a queue; any thread may return them. The lock
+//! is the queue's own and is held for a few accesses to the ring, never while
+//! descriptors are walked, a device works or an interrupt is sent.
+//!
+//! While a queue is [drained](VirtQueue::drain), the guest is asked not to kick
+//! and completions that follow each other quickly share an interrupt.
+
+mod chain;
+mod ring;
+
+pub use chain::{Buffers, Chain, ChainFault, MAX_SEGMENTS};
+pub use ring::{QueueSetup, RingFault};
+
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use hospes_device::memory::GuestMemory;
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::counters::QueueCounters;
+use crate::limit::{warn_limited, RateLimit};
+use crate::notify::{DeviceState, NO_VECTOR};
+use ring::{Announcement, Ring};
+
+/// A queue that the driver has enabled.
+pub struct VirtQueue {
+    index: u16,
+    memory: GuestMemory,
+    ring: Mutex<Ring>,
+    /// Chains taken and not returned yet.
+    in_flight: AtomicUsize,
+    /// Signalled, with `ring` locked, when the last chain comes back.
+    idle: Condvar,
+    stopping: AtomicBool,
+    kick: Arc<EventFd>,
+    vector: AtomicU16,
+    state: Arc<DeviceState>,
+    counters: Arc<QueueCounters>,
+    warnings: RateLimit,
+}
+
+/// What a queue needs beside its ring.
+pub struct QueueParts {
+    /// Number of the queue in its device.
+    pub index: u16,
+    /// The guest's memory.
+    pub memory: GuestMemory,
+    /// Signalled when the guest notifies the queue.
+    pub kick: Arc<EventFd>,
+    /// Interrupt vector, or [`NO_VECTOR`].
+    pub vector: u16,
+    /// The function's shared state.
+    pub state: Arc<DeviceState>,
+    /// Where events are counted.
+    pub counters: Arc<QueueCounters>,
+}
+
+impl VirtQueue {
+    /// A queue over the ring that `setup` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`RingFault::Setup`] if the ring is misaligned or not all in memory.
+    pub fn new(setup: &QueueSetup, parts: QueueParts) -> Result<Arc<Self>, RingFault> {
+        let ring = Ring::new(setup, &parts.memory)?;
+        // A reference count of its own, which no other queue's requests touch.
+        let memory = Arc::new((*parts.memory).clone());
+        Ok(Arc::new(Self {
+            index: parts.index,
+            memory,
+            ring: Mutex::new(ring),
+            in_flight: AtomicUsize::new(0),
+            idle: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            kick: parts.kick,
+            vector: AtomicU16::new(parts.vector),
+            state: parts.state,
+            counters: parts.counters,
+            warnings: RateLimit::default(),
+        }))
+    }
+
+    /// Its number in the device.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The guest's memory.
+    pub fn memory(&self) -> &GuestMemory {
+        &self.memory
+    }
+
+    /// The eventfd that says that the guest notified the queue.
+    pub fn kick(&self) -> &EventFd {
+        &self.kick
+    }
+
+    /// The queue's counters.
+    pub fn counters(&self) -> &QueueCounters {
+        &self.counters
+    }
+
+    /// Moves the queue's interrupts to another vector.
+    pub(crate) fn set_vector(&self, vector: u16) {
+        self.vector.store(vector, Ordering::Release);
+    }
+
+    /// Takes the next chain that the guest made available.
+    pub fn pop(self: &Arc<Self>) -> Option<Chain> {
+        if self.stopping.load(Ordering::Acquire) {
+            return None;
+        }
+        let taken = self.lock().take(&self.memory);
+        match taken {
+            Ok(walk) => {
+                let walk = walk?;
+                let head = walk.head_index();
+                self.counters.requests.inc();
+                self.in_flight.fetch_add(1, Ordering::SeqCst);
+                // From here on the chain exists, and its drop returns it.
+                Some(Chain::new(
+                    self.clone(),
+                    head,
+                    Buffers::gather(&self.memory, walk),
+                ))
+            }
+            Err(fault) => {
+                self.fail(&fault);
+                None
+            }
+        }
+    }
+
+    /// Serves chains until none is left, with the guest's kicks held off and
+    /// interrupts shared in the meantime.
+    pub fn drain(self: &Arc<Self>, mut serve: impl FnMut(Chain)) {
+        loop {
+            self.with_ring(Ring::suppress_kicks);
+            self.lock().begin_batch();
+            while let Some(chain) = self.pop() {
+                serve(chain);
+            }
+            let announcement = self.with_ring(Ring::end_batch).flatten();
+            self.announce(announcement);
+            if !self.more_after_asking() || self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    /// Asks for a kick with the next chain; true if there is one already.
+    pub fn more_after_asking(&self) -> bool {
+        self.with_ring(Ring::allow_kicks) == Some(true)
+    }
+
+    /// Takes nothing more from the ring.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until every chain taken has come back. To be called after
+    /// [`stop`](Self::stop), or it may never return.
+    pub fn wait_idle(&self) {
+        let mut ring = self.lock();
+        while self.in_flight.load(Ordering::SeqCst) != 0 {
+            ring = self.idle.wait(ring).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Forbids interrupts. For a queue that is [idle](Self::wait_idle).
+    pub(crate) fn silence(&self) {
+        self.set_vector(NO_VECTOR);
+    }
+
+    /// Counts a malformed chain and says what is wrong with it.
+    pub(crate) fn report(&self, head: u16, what: &dyn std::fmt::Display) {
+        self.counters.errors.inc();
+        warn_limited!(
+            self.warnings,
+            queue = self.index,
+            head,
+            "malformed request: {what}"
+        );
+    }
+
+    /// Puts a chain on the used ring and interrupts the guest if it wants.
+    /// Called by [`Chain`] only, once each.
+    fn push(&self, head: u16, written: u32) {
+        self.counters.completions.inc();
+        let announcement = self.with_ring(|ring, memory| ring.put(memory, head, written));
+        self.announce(announcement.flatten());
+        self.landed();
+    }
+
+    /// Sends the interrupt, if there is one to send. Every completion ends up
+    /// in one of the two counters.
+    fn announce(&self, announcement: Option<Announcement>) {
+        let Some(Announcement {
+            interrupt,
+            completions,
+        }) = announcement
+        else {
+            return;
+        };
+        let vector = self.vector.load(Ordering::Acquire);
+        if interrupt && vector != NO_VECTOR {
+            self.counters.interrupts.inc();
+            self.counters.suppressed.add(completions.saturating_sub(1));
+            self.state.signal(vector);
+        } else {
+            self.counters.suppressed.add(completions);
+        }
+    }
+
+    /// The very last thing that happens to a chain.
+    fn landed(&self) {
+        // SeqCst, as is the store in stop(): either this thread sees that
+        // somebody waits, or the waiter sees the new count.
+        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.stopping.load(Ordering::SeqCst) {
+            let _ring = self.lock();
+            self.idle.notify_all();
+        }
+    }
+
+    /// Runs `work` on a ring that still works; a fault in it is the ring's
+    /// last. `None` if the ring is or was broken.
+    fn with_ring<T>(
+        &self,
+        work: impl FnOnce(&mut Ring, &GuestMemory) -> Result<T, RingFault>,
+    ) -> Option<T> {
+        let result = work(&mut self.lock(), &self.memory);
+        result.inspect_err(|fault| self.fail(fault)).ok()
+    }
+
+    fn fail(&self, fault: &RingFault) {
+        if matches!(fault, RingFault::Broken) {
+            return;
+        }
+        self.counters.errors.inc();
+        warn_limited!(
+            self.warnings,
+            queue = self.index,
+            "virtqueue is broken: {fault}"
+        );
+        self.state.needs_reset();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

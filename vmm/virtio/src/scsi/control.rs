@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The control queue: task management and notification control
+//! (VIRTIO 1.3, section 5.6.6.2).
+//!
+//! A task management function is carried out by the target before it is
+//! answered, and the target answers every command that it ends first. The
+//! driver therefore sees the ended commands before the function's own answer.
+
+use std::mem::size_of;
+
+use hospes_device::counters::Counter;
+use hospes_device::memory::SgList;
+use hospes_scsi::{Target, TaskFunction, TaskOutcome};
+use protocol::scsi::lun::Lun;
+use protocol::virtio_scsi::control::{AnRequest, AnResponse};
+use protocol::virtio_scsi::{ControlType, ResponseCode, TmfRequest, TmfResponse, TmfSubtype};
+use serde::Serialize;
+use thiserror::Error;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::request::decode_lun;
+use crate::queue::{Chain, ChainFault};
+
+/// Why a control request is not carried out.
+#[derive(Debug, Error)]
+enum Malformed {
+    #[error("{0}")]
+    Chain(ChainFault),
+    #[error("control request of {0} bytes")]
+    ShortRequest(u64),
+    #[error("answer area of {0} bytes")]
+    ShortAnswer(u64),
+    #[error("control request type {0:#x}")]
+    Type(u32),
+}
+
+/// What is counted of control requests.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ControlCounters {
+    /// Task management functions received.
+    task_management: Counter,
+    /// Task management functions that were not carried out.
+    task_management_refused: Counter,
+    /// Queries and subscriptions of asynchronous notifications.
+    notification: Counter,
+}
+
+/// Serves one control request.
+pub(super) fn serve(mut chain: Chain, target: &Target, counters: &ControlCounters) {
+    let buffers = chain.take_buffers();
+    let answered = match buffers.fault {
+        Some(fault) => Err(Malformed::Chain(fault)),
+        None => answer(&buffers.readable, &buffers.writable, target, counters),
+    };
+    match answered {
+        Ok(written) => chain.complete(written),
+        Err(what) => {
+            // Which answer would be expected is not known, so there is none.
+            chain.report(&what);
+            chain.complete(0);
+        }
+    }
+}
+
+fn answer(
+    request: &SgList,
+    area: &SgList,
+    target: &Target,
+    counters: &ControlCounters,
+) -> Result<u32, Malformed> {
+    let kind = u32::from_le(read(request)?);
+    match ControlType(kind) {
+        ControlType::TMF => {
+            room_for::<TmfResponse>(area)?;
+            counters.task_management.inc();
+            let response = manage(&read(request)?, target);
+            if !matches!(
+                response,
+                ResponseCode::OK | ResponseCode::FUNCTION_SUCCEEDED
+            ) {
+                counters.task_management_refused.inc();
+            }
+            Ok(write(
+                area,
+                &TmfResponse {
+                    response: response.0,
+                },
+            ))
+        }
+        ControlType::AN_QUERY | ControlType::AN_SUBSCRIBE => {
+            room_for::<AnResponse>(area)?;
+            counters.notification.inc();
+            Ok(write(area, &notify(&read(request)?, target)))
+        }
+        ControlType(unknown) => Err(Malformed::Type(unknown)),
+    }
+}
+
+/// Carries out a task management function.
+fn manage(request: &TmfRequest, target: &Target) -> ResponseCode {
+    let Ok((id, lun)) = decode_lun(request.lun) else {
+        return ResponseCode::BAD_TARGET;
+    };
+    let subtype = TmfSubtype(request.subtype.get());
+    let Some(function) = task_function(subtype, id, lun, request.tag.get()) else {
+        return ResponseCode::FUNCTION_REJECTED;
+    };
+    match target.task_management(function) {
+        TaskOutcome::Complete => ResponseCode::OK,
+        TaskOutcome::Succeeded => ResponseCode::FUNCTION_SUCCEEDED,
+        TaskOutcome::Rejected => ResponseCode::FUNCTION_REJECTED,
+        TaskOutcome::IncorrectLun => ResponseCode::INCORRECT_LUN,
+        TaskOutcome::NoTarget => ResponseCode::BAD_TARGET,
+    }
+}
+
+fn task_function(subtype: TmfSubtype, target: u8, lun: Lun, tag: u64) -> Option<TaskFunction> {
+    match subtype {
+        TmfSubtype::ABORT_TASK => Some(TaskFunction::AbortTask { target, lun, tag }),
+        TmfSubtype::ABORT_TASK_SET => Some(TaskFunction::AbortTaskSet { target, lun }),
+        TmfSubtype::CLEAR_TASK_SET => Some(TaskFunction::ClearTaskSet { target, lun }),
+        TmfSubtype::I_T_NEXUS_RESET => Some(TaskFunction::NexusReset { target }),
+        TmfSubtype::LOGICAL_UNIT_RESET => Some(TaskFunction::LunReset { target, lun }),
+        TmfSubtype::QUERY_TASK => Some(TaskFunction::QueryTask { target, lun, tag }),
+        TmfSubtype::QUERY_TASK_SET => Some(TaskFunction::QueryTaskSet { target, lun }),
+        // Units have no auto contingent allegiance that CLEAR ACA could clear.
+        _ => None,
+    }
+}
+
+/// Answers a query or a subscription. No unit has asynchronous events to
+/// report, so none is granted, whatever was asked for.
+fn notify(request: &AnRequest, target: &Target) -> AnResponse {
+    let code = match decode_lun(request.lun) {
+        Ok((id, _)) if target.has_target(id) => ResponseCode::OK,
+        _ => ResponseCode::BAD_TARGET,
+    };
+    AnResponse {
+        response: code.0,
+        ..AnResponse::default()
+    }
+}
+
+fn read<T: FromBytes + IntoBytes>(request: &SgList) -> Result<T, Malformed> {
+    let mut value = T::new_zeroed();
+    if request.read_at(0, value.as_mut_bytes()) < size_of::<T>() {
+        return Err(Malformed::ShortRequest(request.len()));
+    }
+    Ok(value)
+}
+
+fn room_for<T>(area: &SgList) -> Result<(), Malformed> {
+    if area.len() < size_of::<T>() as u64 {
+        return Err(Malformed::ShortAnswer(area.len()));
+    }
+    Ok(())
+}
+
+fn write<T: IntoBytes + zerocopy::Immutable>(area: &SgList, value: &T) -> u32 {
+    u32::try_from(area.write_at(0, value.as_bytes())).unwrap_or(0)
+}
