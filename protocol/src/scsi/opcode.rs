@@ -7,6 +7,11 @@
 //! returns these very maps. Not in any map, on purpose: protection
 //! information, NACA, ANCHOR, power conditions, obsolete fields.
 
+use core::mem::size_of;
+
+use zerocopy::big_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
 /// TEST UNIT READY (SPC-5, section 6.44).
 pub const TEST_UNIT_READY: u8 = 0x00;
 /// REQUEST SENSE (SPC-5, section 6.38).
@@ -98,6 +103,83 @@ impl CommandInfo {
             .iter()
             .any(|info| info.opcode == opcode && info.service_action.is_some())
     }
+}
+
+/// One of all commands, in the data of REPORT SUPPORTED OPERATION CODES
+/// (SPC-5, section 6.34.2).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct CommandDescriptor {
+    /// OPERATION CODE.
+    pub opcode: u8,
+    /// Reserved.
+    pub reserved2: u8,
+    /// SERVICE ACTION.
+    pub service_action: U16,
+    /// Reserved.
+    pub reserved4: u8,
+    /// [`CTDP`] and [`SERVACTV`].
+    pub flags: u8,
+    /// CDB LENGTH.
+    pub cdb_len: U16,
+}
+
+const _: () = assert!(size_of::<CommandDescriptor>() == 8);
+
+/// [`CommandDescriptor::flags`]: a time-outs descriptor follows.
+pub const CTDP: u8 = 0x02;
+/// [`CommandDescriptor::flags`]: the service action means something.
+pub const SERVACTV: u8 = 0x01;
+
+/// The data of REPORT SUPPORTED OPERATION CODES about one command, up to the
+/// usage map (SPC-5, section 6.34.3).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct OneCommandHeader {
+    /// Reserved.
+    pub reserved: u8,
+    /// [`ONE_CTDP`], and SUPPORT (2:0): [`NOT_SUPPORTED`] or [`SUPPORTED`].
+    pub support: u8,
+    /// CDB SIZE: the length of the usage map.
+    pub cdb_len: U16,
+}
+
+const _: () = assert!(size_of::<OneCommandHeader>() == 4);
+
+/// [`OneCommandHeader::support`]: a time-outs descriptor follows the map.
+pub const ONE_CTDP: u8 = 0x80;
+/// [`OneCommandHeader::support`]: the unit has no such command.
+pub const NOT_SUPPORTED: u8 = 0x01;
+/// [`OneCommandHeader::support`]: it has it, as the standard says.
+pub const SUPPORTED: u8 = 0x03;
+
+/// A command time-outs descriptor (SPC-5, section 6.34.4).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct TimeoutsDescriptor {
+    /// DESCRIPTOR LENGTH: what follows it.
+    pub len: U16,
+    /// Reserved.
+    pub reserved: u8,
+    /// COMMAND SPECIFIC.
+    pub command_specific: u8,
+    /// NOMINAL COMMAND PROCESSING TIMEOUT, in seconds.
+    pub nominal: U32,
+    /// RECOMMENDED COMMAND TIMEOUT, in seconds.
+    pub recommended: U32,
+}
+
+const _: () = assert!(size_of::<TimeoutsDescriptor>() == 12);
+
+impl TimeoutsDescriptor {
+    /// No time-out is indicated.
+    pub const NONE: Self = Self {
+        len: U16::from_bytes([0, 10]),
+        reserved: 0,
+        command_specific: 0,
+        nominal: U32::ZERO,
+        recommended: U32::ZERO,
+    };
 }
 
 const fn plain(usage: &'static [u8]) -> CommandInfo {

@@ -5,13 +5,15 @@
 //! A controller is an adapter: it turns the requests of its transport into
 //! [`Command`]s, submits them to a [`Queue`] of its [`Target`], and turns each
 //! [`Outcome`] back. Below the target are logical units, each a
-//! [`DeviceServer`].
+//! [`DeviceServer`]: a [`Disk`] on a file.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`command`] | a command, its outcome, its completion |
 //! | [`target`] | units by address, queues, task management, resets |
 //! | [`unit`] | what a device server is, and what is kept for each |
+//! | [`disk`] | the direct-access block device |
+//! | [`backing`] | what a disk is made of: a raw file |
 //!
 //! What is not obvious:
 //!
@@ -28,9 +30,11 @@
 //!   target.
 
 pub mod attention;
+pub mod backing;
 pub mod command;
 mod data_in;
 mod delay;
+pub mod disk;
 mod dispatch;
 mod identity;
 mod report_luns;
@@ -40,5 +44,6 @@ pub mod unit;
 
 pub use attention::Attention;
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
+pub use disk::{BlockSize, Disk, DiskConfig, DiskError};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
 pub use unit::{DeviceServer, Task, UnitCounters};

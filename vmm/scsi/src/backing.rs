@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the medium of a unit is made of.
+//!
+//! A backing moves bytes between guest memory and wherever they are kept. It
+//! knows nothing of blocks or of SCSI: errors come back as those of the system,
+//! together with how far it got.
+
+mod file;
+mod sys;
+
+use std::io;
+
+use hospes_device::memory::SgList;
+
+pub use file::RawFile;
+
+/// An access that was not completed.
+#[derive(Debug)]
+pub struct Incomplete {
+    /// How many bytes were transferred before.
+    pub transferred: u64,
+    /// What ended it: [`io::ErrorKind::UnexpectedEof`] where the backing is
+    /// shorter than it was.
+    pub error: io::Error,
+}
+
+impl From<io::Error> for Incomplete {
+    fn from(error: io::Error) -> Self {
+        Self {
+            transferred: 0,
+            error,
+        }
+    }
+}
+
+/// Which writes are on stable storage when they return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Only those that [`Backing::flush`] follows.
+    Cached,
+    /// This one.
+    Durable,
+}
+
+/// Where the bytes of a medium are. Called from several threads at once.
+pub trait Backing: Send + Sync {
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads the first `len` bytes of `list` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, or that there are fewer bytes.
+    fn read(&self, offset: u64, list: &SgList, len: u64) -> Result<(), Incomplete>;
+
+    /// Writes the first `len` bytes of `list` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn write(
+        &self,
+        offset: u64,
+        list: &SgList,
+        len: u64,
+        durability: Durability,
+    ) -> Result<(), Incomplete>;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, or that there are fewer bytes.
+    fn read_bytes(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes `data` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn write_bytes(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Brings all that was written to stable storage.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn flush(&self) -> io::Result<()>;
+
+    /// Whether [`deallocate`](Self::deallocate) works.
+    fn can_deallocate(&self) -> bool;
+
+    /// Gives up the storage of a range, which reads as zeroes then.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn deallocate(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Makes a range read as zeroes, with storage behind it where possible.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Commands that say what the disk is.
+
+use protocol::scsi::block::{Capacity10, Capacity16, LBPME, LBPRZ};
+use protocol::scsi::inquiry::{peripheral, DeviceType, Names, Qualifier, StandardInquiry};
+use protocol::scsi::sense::Sense;
+use protocol::scsi::vpd::{self, CodeSet, DesignatorHeader, DesignatorType};
+use zerocopy::big_endian::{U16, U32, U64};
+use zerocopy::IntoBytes;
+
+use super::provisioning::MAX_UNMAP_DESCRIPTORS;
+use super::{BlockSize, Disk};
+use crate::command::Failure;
+use crate::data_in::DataIn;
+use crate::identity;
+use crate::unit::Task;
+
+/// The length of a physical block: a page of the host's cache, and what most
+/// file systems allocate.
+const PHYSICAL_LEN: u32 = 4096;
+/// The pages that there are, in order.
+const PAGES: [u8; 6] = [
+    vpd::SUPPORTED_PAGES,
+    vpd::UNIT_SERIAL_NUMBER,
+    vpd::DEVICE_IDENTIFICATION,
+    vpd::BLOCK_LIMITS,
+    vpd::BLOCK_DEVICE_CHARACTERISTICS,
+    vpd::LOGICAL_BLOCK_PROVISIONING,
+];
+
+impl Disk {
+    /// INQUIRY.
+    pub(super) fn inquiry(
+        &self,
+        task: &Task<'_>,
+        page: Option<u8>,
+        allocation: u32,
+    ) -> Result<u64, Failure> {
+        let mut data = DataIn::new(task.data_in, allocation);
+        let Some(page) = page else {
+            let inquiry = StandardInquiry::new(Qualifier::Connected, DeviceType::Block, names());
+            return Ok(data.finish(&inquiry));
+        };
+        let body = self.vpd_page(page).ok_or(Sense::invalid_cdb(2, None))?;
+        data.put(&vpd::PageHeader {
+            peripheral: peripheral(Qualifier::Connected, DeviceType::Block),
+            page,
+            // Each page is much shorter than that.
+            len: U16::new(u16::try_from(body.len()).unwrap_or(u16::MAX)),
+        });
+        Ok(data.finish(body.as_slice()))
+    }
+
+    fn vpd_page(&self, page: u8) -> Option<Vec<u8>> {
+        Some(match page {
+            vpd::SUPPORTED_PAGES => PAGES.to_vec(),
+            vpd::UNIT_SERIAL_NUMBER => self.serial.clone().into_bytes(),
+            vpd::DEVICE_IDENTIFICATION => self.designators(),
+            vpd::BLOCK_LIMITS => self.block_limits().as_bytes().to_vec(),
+            vpd::BLOCK_DEVICE_CHARACTERISTICS => {
+                let rotation_rate = U16::new(vpd::NON_ROTATING);
+                let page = vpd::BlockDeviceCharacteristics {
+                    rotation_rate,
+                    unused: [0; 58],
+                };
+                page.as_bytes().to_vec()
+            }
+            vpd::LOGICAL_BLOCK_PROVISIONING => self.provisioning().as_bytes().to_vec(),
+            _ => return None,
+        })
+    }
+
+    /// Two names of the unit: one to read, and a number for a world-wide name.
+    fn designators(&self) -> Vec<u8> {
+        let Names {
+            vendor, product, ..
+        } = names();
+        let text = [vendor.as_slice(), &product, self.serial.as_bytes()].concat();
+        let number = vpd::naa_locally_assigned(hash(&text));
+        let mut page = designator(CodeSet::Binary, DesignatorType::Naa, &number);
+        page.extend(designator(
+            CodeSet::Ascii,
+            DesignatorType::T10VendorId,
+            &text,
+        ));
+        page
+    }
+
+    fn block_limits(&self) -> vpd::BlockLimits {
+        let per_physical = PHYSICAL_LEN
+            .checked_div(self.block_size.bytes())
+            .unwrap_or(1);
+        let mut limits = vpd::BlockLimits {
+            flags: vpd::WSNZ,
+            optimal_granularity: U16::new(u16::try_from(per_physical).unwrap_or(1)),
+            max_write_same: U64::new(self.max_write_same()),
+            ..vpd::BlockLimits::default()
+        };
+        if self.thin {
+            // All ones: only the number of descriptors is limited.
+            limits.max_unmap_blocks = U32::new(u32::MAX);
+            limits.max_unmap_descriptors = U32::new(MAX_UNMAP_DESCRIPTORS);
+            limits.unmap_granularity = U32::new(per_physical);
+        }
+        limits
+    }
+
+    fn provisioning(&self) -> vpd::LogicalBlockProvisioning {
+        let (flags, provisioning) = if self.thin {
+            (
+                vpd::LBPU | vpd::LBPWS | vpd::LBPWS10 | vpd::LBPRZ,
+                vpd::THIN_PROVISIONED,
+            )
+        } else {
+            (0, vpd::FULLY_PROVISIONED)
+        };
+        vpd::LogicalBlockProvisioning {
+            flags,
+            provisioning,
+            ..Default::default()
+        }
+    }
+
+    /// READ CAPACITY (10).
+    pub(super) fn read_capacity_10(&self, task: &Task<'_>) -> u64 {
+        let last_lba = u32::try_from(self.last_lba()).unwrap_or(u32::MAX);
+        let capacity = Capacity10 {
+            last_lba: U32::new(last_lba),
+            block_len: U32::new(self.block_size.bytes()),
+        };
+        DataIn::new(task.data_in, u32::MAX).finish(&capacity)
+    }
+
+    /// READ CAPACITY (16).
+    pub(super) fn read_capacity_16(&self, task: &Task<'_>, allocation: u32) -> u64 {
+        let capacity = Capacity16 {
+            last_lba: U64::new(self.last_lba()),
+            block_len: U32::new(self.block_size.bytes()),
+            protection: 0,
+            exponents: match self.block_size {
+                BlockSize::B512 => 3,
+                BlockSize::B4096 => 0,
+            },
+            provisioning: U16::new(if self.thin { LBPME | LBPRZ } else { 0 }),
+            reserved: [0; 16],
+        };
+        DataIn::new(task.data_in, allocation).finish(&capacity)
+    }
+
+    fn last_lba(&self) -> u64 {
+        self.blocks().saturating_sub(1)
+    }
+}
+
+fn names() -> Names {
+    identity::names("DISK")
+}
+
+fn designator(code_set: CodeSet, kind: DesignatorType, value: &[u8]) -> Vec<u8> {
+    // Names are 24 bytes, and serial numbers are limited.
+    let len = u8::try_from(value.len()).unwrap_or(u8::MAX);
+    let header = DesignatorHeader::new(code_set, kind, len);
+    [header.as_bytes(), value].concat()
+}
+
+/// FNV-1a, which stays the same from one release to the next.
+pub(super) fn hash(data: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    data.iter().fold(OFFSET, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
+    })
+}

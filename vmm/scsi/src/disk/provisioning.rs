@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Commands that deallocate blocks, or fill many with the same.
+
+use protocol::scsi::block;
+use protocol::scsi::cdb::WriteSame;
+use protocol::scsi::opcode;
+use protocol::scsi::sense::{asc, Sense};
+
+use super::media::check_room;
+use super::{failure, Disk};
+use crate::command::Failure;
+use crate::unit::Task;
+
+/// MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT.
+pub(super) const MAX_UNMAP_DESCRIPTORS: u32 = 256;
+/// The most bytes that one WRITE SAME fills, so that none takes for ever.
+const MAX_WRITE_SAME_BYTES: u64 = 64 << 20;
+/// How much WRITE SAME writes in one step: a multiple of every block length.
+const WRITE_SAME_STEP: u64 = 64 << 10;
+
+impl Disk {
+    /// MAXIMUM WRITE SAME LENGTH.
+    pub(super) fn max_write_same(&self) -> u64 {
+        MAX_WRITE_SAME_BYTES
+            .checked_div(self.block_len())
+            .unwrap_or(0)
+    }
+
+    /// UNMAP. Every range is checked before the first is deallocated.
+    pub(super) fn unmap(&self, task: &Task<'_>, parameter_len: u32) -> Result<u64, Failure> {
+        if !self.thin {
+            return Err(Sense::illegal(asc::INVALID_COMMAND_OPERATION_CODE).into());
+        }
+        self.check_writable()?;
+        check_room(task.data_out.len(), parameter_len.into())?;
+        let mut list = vec![0; parameter_len as usize];
+        task.data_out.read_at(0, &mut list);
+        let ranges = block::unmap_ranges(&list)?;
+        if ranges.clone().count() > MAX_UNMAP_DESCRIPTORS as usize {
+            return Err(Sense::illegal(asc::INVALID_FIELD_IN_PARAMETER_LIST).into());
+        }
+        for range in ranges.clone() {
+            self.locate(range)?;
+        }
+        for range in ranges.filter(|range| range.blocks > 0) {
+            let offset = self.locate(range)?;
+            self.deallocate(task, offset, self.bytes(range.blocks))?;
+        }
+        self.flush_unless_cached(task)?;
+        Ok(parameter_len.into())
+    }
+
+    /// WRITE SAME.
+    pub(super) fn write_same(&self, task: &Task<'_>, command: WriteSame) -> Result<u64, Failure> {
+        if command.unmap && !self.thin {
+            return Err(Sense::invalid_cdb(1, Some(3)).into());
+        }
+        self.check_writable()?;
+        let blocks = command.range.blocks;
+        if blocks == 0 || u64::from(blocks) > self.max_write_same() {
+            return Err(Sense::invalid_cdb(length_field(task.cdb), None).into());
+        }
+        let offset = self.locate(command.range)?;
+        let len = self.bytes(blocks);
+        let transferred = if command.no_data_out {
+            0
+        } else {
+            self.block_len()
+        };
+        check_room(task.data_out.len(), transferred)?;
+        let mut block = vec![0; self.block_size.bytes() as usize];
+        task.data_out
+            .read_at(0, block.get_mut(..transferred as usize).unwrap_or(&mut []));
+
+        if block.iter().any(|byte| *byte != 0) {
+            self.fill(task, offset, len, &block)?;
+        } else if command.unmap {
+            self.deallocate(task, offset, len)?;
+        } else {
+            task.counters.writes.inc();
+            self.backing
+                .zero(offset, len)
+                .map_err(|error| failure::of_write(&error))?;
+        }
+        self.flush_unless_cached(task)?;
+        Ok(transferred)
+    }
+
+    fn deallocate(&self, task: &Task<'_>, offset: u64, len: u64) -> Result<(), Sense> {
+        task.counters.unmaps.inc();
+        self.backing
+            .deallocate(offset, len)
+            .map_err(|error| failure::of_write(&error))
+    }
+
+    /// Writes `block` again and again.
+    fn fill(&self, task: &Task<'_>, offset: u64, len: u64, block: &[u8]) -> Result<(), Sense> {
+        task.counters.writes.inc();
+        let step = len.min(WRITE_SAME_STEP);
+        let repeated: Vec<u8> = block.iter().copied().cycle().take(step as usize).collect();
+        let mut done = 0_u64;
+        while done < len {
+            let step = len.saturating_sub(done).min(step);
+            let data = repeated.get(..step as usize).unwrap_or(&repeated);
+            self.backing
+                .write_bytes(offset.saturating_add(done), data)
+                .map_err(|error| failure::of_write(&error))?;
+            done = done.saturating_add(step);
+        }
+        Ok(())
+    }
+}
+
+/// Where NUMBER OF LOGICAL BLOCKS is in WRITE SAME.
+fn length_field(cdb: &[u8]) -> u16 {
+    match cdb.first() {
+        Some(&opcode::WRITE_SAME_10) => 7,
+        _ => 10,
+    }
+}
