@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import sys
 from pathlib import Path
 
-from . import backend, cases, guest, matrix, tsc
+from . import backend, cases, demo, guest, host, matrix, modules, surface, table, tsc
 from .report import Progress, Summary
 
 
@@ -20,20 +21,26 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="the checkout")
+    parser.add_argument("--out", type=Path, required=True, help="where results go")
     commands = parser.add_subparsers(required=True)
-
     test = commands.add_parser("test", help="run cases and print a verdict")
-    _common(test)
+    _parts_arguments(test)
     test.add_argument("--select", default="", metavar="PATTERN",
                       help="cases: name, group or wildcard, with @MACHINE behind it")
-    test.add_argument("--list", action="store_true", help="print what would run")
     test.set_defaults(run=_test)
+    shown = commands.add_parser("demo", help="one guest, and a table")
+    _parts_arguments(shown)
+    shown.set_defaults(run=_demo)
+    listing = commands.add_parser("list", help="print what would run")
+    listing.add_argument("--select", default="", metavar="PATTERN")
+    listing.set_defaults(run=_list)
+    rendered = commands.add_parser("table", help="put the last results into README.md")
+    rendered.set_defaults(run=_table)
     return parser.parse_args()
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--root", type=Path, required=True, help="the checkout")
-    parser.add_argument("--out", type=Path, required=True, help="where results go")
+def _parts_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", action="append", default=[], metavar="NAME=TREE")
     parser.add_argument("--modules", action="append", default=[], metavar="NAME=DIRECTORY")
     parser.add_argument("--tools", type=Path, required=True, help="static hospes and diskcheck")
@@ -50,22 +57,51 @@ def _paths(words: list[str]) -> dict[str, Path]:
 
 
 def _test(args: argparse.Namespace) -> int:
+    parts = _parts(args)
+    progress = Progress()
+    verdicts = host.run(args.root, args.out, args.select, progress)
     pairs = cases.select(cases.load(args.root / "tests"), args.select)
     boots = cases.boots(pairs)
-    if args.list:
-        for boot in boots:
-            print(boot.machine, *(f"  {case.name}" for case in boot.cases), sep="\n")
-        return 0
-    progress = Progress()
-    runner = matrix.Runner(_parts(args), args.out, progress, args.jobs)
-    progress.say(f"{len(pairs)} cases in {len(boots)} boots, {args.jobs} at a time, "
-                 f"KVM {backend.path_to_kvm()}")
-    tsc.khz()
-    summary = Summary(runner.run(boots), {"kvm": backend.path_to_kvm(),
-                                          "lab_deaths": runner.lab_deaths})
+    runner = matrix.Runner(parts, args.out, progress, args.jobs)
+    if boots:
+        progress.say(f"{len(pairs)} cases in {len(boots)} boots, {args.jobs} at a time, "
+                     f"KVM {backend.path_to_kvm()}, TSC {tsc.khz()} kHz")
+        verdicts += runner.run(boots)
+    compared = surface.compare(verdicts)
+    for verdict in compared:
+        progress.verdict(verdict)
+    summary = Summary(verdicts + compared, _lab(parts, runner))
     summary.write(args.out)
+    summary.tell(progress)
     print(summary.line())
     return int(summary.failed)
+
+
+def _lab(parts: guest.Parts, runner: matrix.Runner) -> dict[str, object]:
+    return {
+        "date": datetime.date.today().isoformat(),
+        "kvm": backend.path_to_kvm(),
+        "kernels": {name: modules.tree(tree).release for name, tree in parts.kernels.items()},
+        "lab_deaths": runner.lab_deaths,
+    }
+
+
+def _demo(args: argparse.Namespace) -> int:
+    progress = Progress()
+    parts = _parts(args)
+    runner = matrix.Runner(parts, args.out, progress, 1)
+    return int(not demo.run(parts, runner, progress))
+
+
+def _list(args: argparse.Namespace) -> int:
+    for boot in cases.boots(cases.select(cases.load(args.root / "tests"), args.select)):
+        print(boot.slug, *(f"  {case.name}" for case in boot.cases), sep="\n")
+    return 0
+
+
+def _table(args: argparse.Namespace) -> int:
+    table.update(args.root / "README.md", table.render(args.out / "results.json"))
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from .cases import Boot, Case
 from .initramfs import Archive
 from .machine import Machine
 
-# What every guest with disks loads before a case begins, in any case.
-BASE_MODULES = ["sd_mod", "sg"]
+# What a guest loads before its first case: the upper half of SCSI where there
+# are disks, and the driver that tells the VMM of a panic.
+DISK_MODULES = ["sd_mod", "sg"]
+BASE_MODULES = ["pvpanic_pci"]
 COMMAND_LINE = "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 oops=panic mitigations=off"
 
 
@@ -75,18 +77,22 @@ def _facts(machine: Machine) -> str:
 def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
     tree = _tree(parts.kernels[machine.kernel])
     ours = parts.modules.get(machine.kernel, Path("/nonexistent"))
-    wanted = [] if machine.module == "none" else [*BASE_MODULES, machine.module]
+    wanted = BASE_MODULES if machine.module == "none" else [
+        *BASE_MODULES, *DISK_MODULES, machine.module]
     order = [name for name in tree.closure(wanted) if name != machine.module]
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
     for name in order:
         archive.add(f"modules/{name}.ko", tree.read(name))
-    if machine.module != "none":
-        twin = tree.read(machine.module)
-        driver = (ours / f"{machine.module}.ko").read_bytes() if machine.driver == "rust" else twin
-        archive.add(f"modules/{machine.module}.ko", driver)
+    built = {path.stem: path for path in sorted(ours.rglob("*.ko"))}
+    if machine.driver == "rust" and machine.module in built:
+        archive.add(f"modules/{machine.module}.ko", built[machine.module].read_bytes())
+    elif machine.driver == "rust" and machine.module != "none":
+        raise LookupError(f"no {machine.module}.ko of ours in {ours}")
+    elif machine.module != "none":
+        archive.add(f"modules/{machine.module}.ko", tree.read(machine.module))
     # Helpers of the tests, and our modules where a case loads all of them.
-    for path in sorted(ours.glob("*.ko")):
-        archive.add(f"modules/ours/{path.name}", path.read_bytes())
+    for name, path in built.items():
+        archive.add(f"modules/ours/{name}.ko", path.read_bytes())
 
 
 @functools.cache

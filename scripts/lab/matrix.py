@@ -10,13 +10,10 @@ apart: it is started once more, and counted.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +79,7 @@ class Runner:
         while waiting:
             boots += 1
             directory = self.out / (boot.slug if boots == 1 else f"{boot.slug}.{boots}")
-            attempt = self._attempt(boot, waiting, directory)
+            attempt = self.attempt(boot, waiting, directory)
             verdicts = list(judge(attempt, waiting, boot.machine, directory))
             if not verdicts:  # Not one case was decided: all fail for the same reason.
                 reason = f"no case ran: {death(attempt)}"
@@ -93,7 +90,8 @@ class Runner:
                 yield verdict
             waiting = waiting[len(verdicts) :]
 
-    def _attempt(self, boot: Boot, cases: list[Case], directory: Path) -> Attempt:
+    def attempt(self, boot: Boot, cases: list[Case], directory: Path) -> Attempt:
+        """Boots a machine, once more if the lab itself failed."""
         attempt = self.start(boot, cases, directory)
         blame = attempt.lab_death
         if blame:
@@ -147,12 +145,12 @@ def judge(attempt: Attempt, cases: list[Case], machine: Machine,
           directory: Path) -> Iterator[Verdict]:
     """Verdicts of the cases that this boot decided, in order."""
     runs = {run.name: run for run in attempt.stream.cases}
-    wrong_outside = outside(attempt)
     for case in cases:
         run = runs.get(case.name)
         if case.exit != "power-off":
-            yield _exit_verdict(case, machine, attempt, directory)
-            continue
+            if run or attempt.report.ended:
+                yield _exit_verdict(case, machine, attempt, directory)
+            return
         if run is None:
             return
         (directory / f"{case.name.replace('/', '.')}.log").write_text("\n".join(run.lines) + "\n")
@@ -168,7 +166,7 @@ def judge(attempt: Attempt, cases: list[Case], machine: Machine,
         verdict.skip = run.result.skip
         verdict.reason = "" if run.result.ok else run.failure()
         is_last = case is cases[-1]
-        if is_last and verdict.ok and (fault := wrong_outside or bad_end(attempt, machine)):
+        if is_last and verdict.ok and (fault := outside(attempt) or bad_end(attempt, machine)):
             verdict.ok, verdict.reason = False, fault
         yield verdict
 
@@ -189,13 +187,21 @@ def death(attempt: Attempt) -> str:
 
 def outside(attempt: Attempt) -> str | None:
     """What is wrong with the disks as seen from outside."""
-    for number, words in sorted(attempt.stream.leaves.items()):
-        found = attempt.report.outside.get(number, "not looked at")
-        want = f"generation={words['generation']} "
-        form = f"form={words.get('form', 'raw')} "
-        if "verified " not in found or want not in found or form not in found:
-            return f"outside, disk {number} is not {form}{want}but: {found}"
-    return None
+    faults = (wrong_outside(attempt, number) for number in sorted(attempt.stream.leaves))
+    return next(filter(None, faults), None)
+
+
+def wrong_outside(attempt: Attempt, number: int) -> str | None:
+    """What is wrong with one disk: it must hold what the guest said it left there."""
+    words = attempt.stream.leaves.get(number)
+    if words is None:
+        return f"the guest does not say what it left on disk {number}"
+    found = attempt.report.outside.get(number, "not looked at")
+    want = f"generation={words['generation']} "
+    form = f"form={words.get('form', 'raw')} "
+    if "verified " in found and want in found and found.startswith(form):
+        return None
+    return f"outside, disk {number} is not {form}{want}but: {found}"
 
 
 def bad_end(attempt: Attempt, machine: Machine) -> str | None:
@@ -214,7 +220,8 @@ def bad_end(attempt: Attempt, machine: Machine) -> str | None:
 def _exit_verdict(case: Case, machine: Machine, attempt: Attempt, directory: Path) -> Verdict:
     want = vmm.HOSPES_STATUS.get(case.exit)
     status = attempt.report.status
-    ok = status is not None and status == want
+    arrived = bool(attempt.stream.cases)
+    ok = arrived and status is not None and status == want
     reason = "" if ok else f"exit status {status}, not {want} ({case.exit}); {death(attempt)}"
     verdict = _verdict(case, machine, ok, reason, directory)
     verdict.seconds = attempt.seconds

@@ -99,6 +99,14 @@ class Summary:
         """A run without a verdict has not passed either."""
         return not self.verdicts or any(not one.ok for one in self.verdicts)
 
+    def tell(self, progress: Progress) -> None:
+        """Failures, skips and the lab's own faults, once more, where nobody overlooks them."""
+        for death in self.lab.get("lab_deaths") or []:
+            progress.say(f"the lab itself failed, boot repeated: {death}")
+        for verdict in self.verdicts:
+            if verdict.skip or not verdict.ok:
+                progress.verdict(verdict)
+
     def write(self, out: Path) -> None:
         """Leaves results.json and results.ktap."""
         out.mkdir(parents=True, exist_ok=True)

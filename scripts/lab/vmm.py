@@ -15,6 +15,10 @@ SLOW_PER_SECOND = 40
 # Documented in Documentation/vmm.md.
 HOSPES_STATUS = {
     "power-off": 0,
+    "reset": 32,
+    "triple-fault": 33,
+    "panic": 34,
+    "time-limit": 36,
 }
 
 
