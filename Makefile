@@ -6,26 +6,115 @@
 #   make KDIR=/a/kernel    for any other tree, with the tools in PATH
 
 KERNEL ?= stock lab
-export O MO V W LLVM CLIPPY MODULE INSTALL_MOD_PATH INSTALL_MOD_DIR
+# Settings travel in the environment: the scripts know which of them Kbuild or
+# cargo is to be told, whatever else was said on the command line.
+export KDIR O MO V W LLVM CLIPPY MODULE INSTALL_MOD_PATH INSTALL_MOD_DIR T
+MAKEOVERRIDES =
+MAKEFLAGS += --no-print-directory
+
+PHONY := all help modules modules_install check-kernel clean rust-analyzer
 
 ifneq ($(KDIR),)
-export KDIR
-# Only what Kbuild is told by scripts/kbuild reaches it.
-MAKEOVERRIDES =
 
 all: modules
 
-modules: check-kernel
-	+@scripts/kbuild modules
-
-modules_install clean:
+modules modules_install: check-kernel
 	+@scripts/kbuild $@
+
+clean:
+	+@scripts/kbuild $@
+
+rust-analyzer: check-kernel
+	+@scripts/rust-analyzer
 
 check-kernel:
 	@scripts/check-kernel "$(or $(O),$(KDIR))"
+
 else
+
 all: help
 
-modules modules_install clean:
+modules modules_install check-kernel:
 	@scripts/modules $(KERNEL) -- $@
+
+# One kernel is enough for an editor.
+rust-analyzer:
+	@scripts/modules $(firstword $(KERNEL)) -- $@
+
+clean:
+	rm -rf out rust-project.json
+
 endif
+
+# Both halves of the project, for whoever changes it
+# ---------------------------------------------------------------------------
+
+PHONY += demo test vmm buildroot kernels clippy rustfmt rustfmtcheck
+
+demo:
+	@scripts/demo
+
+test:
+	@scripts/test $(T)
+
+vmm:
+	@scripts/vmm build
+
+buildroot:
+	@scripts/buildroot path
+
+kernels:
+	@for kernel in $(KERNEL); do scripts/buildroot run scripts/kernel-tree $$kernel || exit; done
+
+clippy:
+	@CLIPPY=1 W=e scripts/modules $(KERNEL)
+	@scripts/vmm cargo clippy --workspace --all-targets -- -D warnings
+
+# protocol/ and vmm/ are formatted by cargo.
+kernel_sources = $(sort $(shell find rust drivers samples -name '*.rs' 2>/dev/null))
+
+rustfmt rustfmtcheck: check = $(if $(filter rustfmtcheck,$@),--check)
+rustfmt rustfmtcheck:
+	@scripts/buildroot run rustfmt $(check) $(kernel_sources)
+	@scripts/vmm cargo fmt --all -- $(check)
+
+help:
+	@sed -n '/^#: /s///p; /^#:$$/s/.*//p' Makefile
+
+#: Hospes: guest drivers in Rust, and a VMM to test them
+#:
+#: Whole
+#:   demo             from nothing to a guest on our VMM with its disks on our driver
+#:   test             everything, one verdict; T=NAME runs one case
+#:
+#: Modules for the kernels of the cache (KERNEL="stock lab"), in the build root
+#:   modules          to out/modules/KERNEL
+#:   modules_install  to updates/ below INSTALL_MOD_PATH
+#:   check-kernel     what a kernel tree lacks for our modules
+#:   rust-analyzer    rust-project.json for an editor
+#:   clean            removes out/
+#:
+#: Modules for any other kernel tree: make KDIR=/path/to/kernel [TARGET]
+#:   TARGET           modules (the default), modules_install, check-kernel,
+#:                    rust-analyzer, clean
+#:   O=DIR            build directory of the kernel, if it is not KDIR itself
+#:   MO=DIR           where to put what is built (default: out/modules/RELEASE)
+#:   V=1              show the commands; V=2 the reasons
+#:   W=e              warnings are errors
+#:   LLVM=1           for a kernel that was built so
+#:   CLIPPY=1         with clippy's lints
+#:   MODULE=NAME      fail if the kernel lacks what this module requires
+#:   INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=updates
+#:                    modules_install: root of the file system, place in it
+#:
+#: For developers
+#:   vmm              the static binaries hospes and diskcheck; prints their directory
+#:   clippy           lints of modules and VMM
+#:   rustfmt, rustfmtcheck
+#:                    format all Rust sources, or say what is not formatted
+#:   buildroot        make the build root (scripts/buildroot run CMD enters it)
+#:   kernels          make the kernel trees of the cache
+#:
+#: The cache is HOSPES_CACHE (default: ~/.cache/hospes).
+
+.PHONY: $(PHONY)

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings to the kernel's C interfaces that `kernel::bindings` does not have.
+//! Bindings to the kernel's C interfaces: `kernel::bindings` and what it does not have.
 //!
-//! What is taken, and how it stays one world with `kernel::bindings`, is in
+//! What is generated, and how it stays one world with `kernel::bindings`, is in
 //! `bindgen_parameters`. Only the crate `guest` uses this one; a driver that
 //! needs something from here needs a safe wrapper there first.
 //!
-//! [`bindings_helper`]'s functions are the one-line C functions of
-//! `rust/helpers`, for what is a macro or an inline function in C. They appear
-//! under the name of what they wrap, without the prefix.
+//! The one-line C functions of `rust/helpers`, for what is a macro or an inline
+//! function in C, are here under the name of what they wrap, without the prefix.
 
 #![no_std]
 #![allow(
@@ -32,7 +31,10 @@
 #[cfg_attr(not(CONFIG_RUSTC_HAS_UNNECESSARY_TRANSMUTES), allow(unknown_lints))]
 #[allow(unnecessary_transmutes)]
 mod bindings_raw {
-    use kernel::bindings::*;
+    // What is generated here takes precedence over a glob import: so whatever the
+    // kernel's crate only knows by name is whole here.
+    pub use kernel::bindings::*;
+
     use kernel::ffi;
     use pin_init::{
         MaybeZeroable,
@@ -48,7 +50,6 @@ mod bindings_raw {
 #[allow(unused_imports)]
 mod bindings_helper {
     use super::bindings_raw::*;
-    use kernel::bindings::*;
     use kernel::ffi;
 
     include!(env!("GUEST_BINDINGS_HELPERS"));
