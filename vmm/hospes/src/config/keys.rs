@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The keys of options that take `key=value` lists.
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text without a comma.
+    Text,
+    /// A whole number.
+    Number,
+    /// `on` or `off`; the key alone means `on`.
+    Switch,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// How the value is shown in the help.
+    pub value: &'static str,
+    /// What it is without being given; empty if it must be given.
+    pub default: &'static str,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        value,
+        default,
+        help,
+    }
+}
+
+/// An option with keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Object {
+    /// Name of the option and of its JSON key.
+    pub name: &'static str,
+    /// Key of a first word without `=`, if there may be one.
+    pub head: Option<&'static str>,
+    /// The keys.
+    pub keys: &'static [Key],
+}
+
+/// `--serial`.
+pub const SERIAL: Object = Object {
+    name: "serial",
+    head: None,
+    keys: &[
+        key(
+            "stdout",
+            Kind::Switch,
+            "on|off",
+            "off",
+            "write what the guest prints to standard output",
+        ),
+        key(
+            "file",
+            Kind::Text,
+            "PATH",
+            "none",
+            "write what the guest prints to a file",
+        ),
+        key(
+            "stdin",
+            Kind::Switch,
+            "on|off",
+            "off",
+            "pass standard input on to the guest",
+        ),
+    ],
+};
+
+/// `--scsi`.
+pub const SCSI: Object = Object {
+    name: "scsi",
+    head: Some("type"),
+    keys: &[
+        key(
+            "type",
+            Kind::Text,
+            "virtio",
+            "",
+            "kind of controller; the first word may do without type=",
+        ),
+        key(
+            "id",
+            Kind::Text,
+            "NAME",
+            "",
+            "name by which disks refer to it",
+        ),
+        key(
+            "queues",
+            Kind::Number,
+            "N",
+            "one per vCPU",
+            "request queues, 1 to 256",
+        ),
+        key(
+            "queue_size",
+            Kind::Number,
+            "N",
+            "256",
+            "entries of each queue, a power of two from 4 to 1024",
+        ),
+        key(
+            "seg_max",
+            Kind::Number,
+            "N",
+            "queue_size - 2",
+            "most segments of a request",
+        ),
+        key(
+            "max_sectors",
+            Kind::Number,
+            "N",
+            "65535",
+            "most 512-byte sectors of a request",
+        ),
+        key(
+            "cmd_per_lun",
+            Kind::Number,
+            "N",
+            "128",
+            "commands that a unit takes at once",
+        ),
+        key(
+            "max_target",
+            Kind::Number,
+            "N",
+            "255",
+            "highest target number, at most 255",
+        ),
+    ],
+};
+
+/// `--disk`.
+pub const DISK: Object = Object {
+    name: "disk",
+    head: None,
+    keys: &[
+        key("path", Kind::Text, "PATH", "", "raw image or block device"),
+        key("on", Kind::Text, "ID", "", "controller that it is on"),
+        key("target", Kind::Number, "N", "0", "target number, 0 to 255"),
+        key(
+            "lun",
+            Kind::Number,
+            "N",
+            "next free",
+            "logical unit number, 0 to 16383",
+        ),
+        key("readonly", Kind::Switch, "on|off", "off", "refuse writes"),
+        key("serial", Kind::Text, "TEXT", "none", "serial number"),
+        key(
+            "latency_ms",
+            Kind::Number,
+            "MS",
+            "0",
+            "milliseconds that every command takes at least",
+        ),
+        key(
+            "block_size",
+            Kind::Number,
+            "512|4096",
+            "512",
+            "bytes of a logical block",
+        ),
+        key(
+            "thin",
+            Kind::Switch,
+            "on|off",
+            "on",
+            "give unmapped blocks back to the host",
+        ),
+        key(
+            "count",
+            Kind::Number,
+            "N",
+            "1",
+            "that many disks; %d in path and serial is 0, 1, ...",
+        ),
+    ],
+};
+
+impl Object {
+    /// The key called `name`.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// All names, for error messages.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self.keys.iter().map(|key| key.name).collect();
+        names.join(", ")
+    }
+
+    /// The keys as `--help` lists them.
+    pub fn help(&self) -> String {
+        let mut text = format!("Keys of --{}:\n", self.name);
+        for key in self.keys {
+            let left = format!("{}={}", key.name, key.value);
+            let default = match key.default {
+                "" => "must be given".to_owned(),
+                default => format!("default {default}"),
+            };
+            text.push_str(&format!("  {left:<22} {} [{default}]\n", key.help));
+        }
+        text
+    }
+}

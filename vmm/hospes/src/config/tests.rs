@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::keys::{Object, DISK, SCSI, SERIAL};
+use super::*;
+
+fn machine(value: serde_json::Value) -> Result<Machine, String> {
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_those_of_the_help() {
+    let machine = machine(json!({"kernel": "k"})).unwrap();
+    assert_eq!((machine.cpus, machine.memory.0), (1, 512 << 20));
+    assert_eq!(
+        machine.serial,
+        Serial {
+            stdout: true,
+            stdin: false,
+            file: None
+        }
+    );
+    assert_eq!(machine.check(), Ok(()));
+}
+
+#[test]
+fn what_is_dumped_can_be_read() {
+    let machine = machine(json!({
+        "kernel": "k", "cpus": 4, "memory": "1G",
+        "serial": {"file": "x"},
+        "scsi": [{"type": "virtio", "id": "s0", "queues": 4}],
+        "disk": [{"path": "p%d", "on": "s0", "count": 64}],
+    }))
+    .unwrap();
+    let text = serde_json::to_string(&machine).unwrap();
+    assert_eq!(serde_json::from_str::<Machine>(&text).unwrap(), machine);
+}
+
+#[test]
+fn unknown_keys_are_named() {
+    let error = machine(json!({"kernel": "k", "cpu": 4})).unwrap_err();
+    assert!(error.contains("`cpu`"), "{error}");
+    let error = options::parse(&DISK, "path=p,on=s0,latency=3").unwrap_err();
+    assert!(
+        error
+            .0
+            .starts_with("--disk: unknown key latency; the keys are path, on"),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_have_the_shape_of_the_file() {
+    let value = options::parse(&SCSI, "virtio,id=s0,queues=4").unwrap();
+    assert_eq!(value, json!({"type": "virtio", "id": "s0", "queues": 4}));
+    let value = options::parse(&DISK, "path=/a=b,on=s0,readonly,thin=off").unwrap();
+    assert_eq!(
+        value,
+        json!({"path": "/a=b", "on": "s0", "readonly": true, "thin": false})
+    );
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for (object, text, message) in [
+        (SCSI, "virtio", "--scsi: id is missing; add id=NAME"),
+        (SCSI, "id=s0", "--scsi: type is missing; add type=virtio"),
+        (SCSI, "virtio,id=", "--scsi: id=: give id=NAME"),
+        (SCSI, "virtio,id=a,id=b", "--scsi: id is given twice"),
+        (DISK, "path=p,on=s,lun=x", "--disk: lun=x: give lun=N"),
+        (
+            DISK,
+            "path=p,on=s,readonly=1",
+            "--disk: readonly=1: give readonly=on|off",
+        ),
+    ] {
+        assert_eq!(options::parse(&object, text).unwrap_err().0, message);
+    }
+}
+
+#[test]
+fn the_whole_is_checked() {
+    let scsi = json!([{"type": "virtio", "id": "s0"}]);
+    for (value, key) in [
+        (json!({"kernel": "k", "cpus": 0}), "cpus=0"),
+        (json!({"kernel": "k", "cpus": 65}), "cpus=65"),
+        (json!({"kernel": "k", "memory": 4096}), "memory=4096"),
+        (json!({"kernel": "k", "time_limit": 0}), "time_limit=0"),
+        (json!({"kernel": "k", "scsi": [scsi[0], scsi[0]]}), "id=s0"),
+        (
+            json!({"kernel": "k", "disk": [{"path": "p", "on": "s1"}]}),
+            "on=s1",
+        ),
+        (
+            json!({"kernel": "k", "scsi": scsi, "disk": [{"path": "p", "on": "s0", "count": 2}]}),
+            "count=2",
+        ),
+        (
+            json!({"kernel": "k", "scsi": scsi, "disk": [{"path": "p", "on": "s0", "block_size": 1}]}),
+            "block_size=1",
+        ),
+    ] {
+        let error = machine(value).unwrap().check().unwrap_err();
+        assert!(error.0.contains(key), "{error} does not name {key}");
+    }
+}
+
+/// Every key of an option exists in the JSON, and the other way round.
+#[test]
+fn keys_and_fields_are_the_same() {
+    let check = |object: &Object, value: serde_json::Value| {
+        let mut fields: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        let mut keys: Vec<_> = object.keys.iter().map(|key| key.name.to_owned()).collect();
+        fields.sort();
+        keys.sort();
+        assert_eq!(fields, keys);
+    };
+    let serial = Serial {
+        stdout: true,
+        stdin: true,
+        file: Some("f".into()),
+    };
+    check(&SERIAL, serde_json::to_value(serial).unwrap());
+    let scsi = Scsi {
+        kind: ScsiKind::Virtio,
+        id: "a".to_owned(),
+        queues: Some(1),
+        queue_size: Some(4),
+        seg_max: Some(1),
+        max_sectors: Some(1),
+        cmd_per_lun: Some(1),
+        max_target: Some(1),
+    };
+    check(&SCSI, serde_json::to_value(scsi).unwrap());
+    let disk: Disk =
+        serde_json::from_value(json!({"path": "p", "on": "s0", "lun": 1, "serial": "x"})).unwrap();
+    check(&DISK, serde_json::to_value(disk).unwrap());
+}
+
+#[test]
+fn counted_disks_are_numbered() {
+    let disk: Disk = serde_json::from_value(
+        json!({"path": "/d/%d.img", "on": "s0", "count": 12, "serial": "S%d"}),
+    )
+    .unwrap();
+    assert_eq!(disk.path_of(11), PathBuf::from("/d/11.img"));
+    assert_eq!(disk.serial_of(11), "S11");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_parsed_or_refused(text in ".{0,60}") {
+        for object in [SERIAL, SCSI, DISK] {
+            let _ = options::parse(&object, &text);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Interrupts as irqfds: an eventfd for each source, and KVM's routing table
+//! from there to a message or a controller's pin.
+//!
+//! A vector costs nothing in KVM before the guest gives it a message: its
+//! interrupt number (GSI) is taken and its irqfd is set up by the first
+//! message. KVM replaces its table as a whole, so the table is kept here.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
+use kvm_bindings::{
+    kvm_irq_routing_entry, kvm_irq_routing_entry__bindgen_ty_1, kvm_irq_routing_irqchip,
+    kvm_irq_routing_msi, kvm_irq_routing_msi__bindgen_ty_1, KvmIrqRouting, KVM_IRQCHIP_IOAPIC,
+    KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI,
+};
+use kvm_ioctls::VmFd;
+use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
+
+/// Pins of the IOAPIC, which are the first interrupt numbers.
+const IOAPIC_PINS: u32 = 24;
+
+/// Interrupt numbers that KVM routes at most (`KVM_MAX_IRQ_ROUTES`).
+const MAX_GSI: u32 = 4096;
+
+/// The routing table of a machine.
+pub struct Interrupts {
+    vm: Arc<VmFd>,
+    messages: Mutex<BTreeMap<u32, MsiMessage>>,
+}
+
+impl Interrupts {
+    /// Takes over the routing of `vm`.
+    pub fn new(vm: Arc<VmFd>) -> Arc<Self> {
+        Arc::new(Self {
+            vm,
+            messages: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// An eventfd that raises an edge on a pin of the interrupt controllers.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn line(&self, irq: u32) -> io::Result<EventFd> {
+        let event = EventFd::new(EFD_NONBLOCK)?;
+        self.vm.register_irqfd(&event, irq).map_err(os_error)?;
+        Ok(event)
+    }
+
+    /// Takes a free interrupt number and routes it to `message`.
+    fn take(&self, message: MsiMessage) -> io::Result<u32> {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = messages.keys().next_back().copied();
+        let gsi = last.map_or(IOAPIC_PINS, |gsi| gsi.saturating_add(1));
+        if gsi >= MAX_GSI {
+            return Err(io::Error::other("the machine has no interrupt number left"));
+        }
+        messages.insert(gsi, message);
+        self.apply(&messages).inspect_err(|_| {
+            messages.remove(&gsi);
+        })?;
+        Ok(gsi)
+    }
+
+    /// Routes an interrupt number to another message.
+    fn route(&self, gsi: u32, message: MsiMessage) -> io::Result<()> {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.insert(gsi, message);
+        self.apply(&messages)
+    }
+
+    fn apply(&self, messages: &BTreeMap<u32, MsiMessage>) -> io::Result<()> {
+        let messages = messages
+            .iter()
+            .map(|(gsi, message)| message_entry(*gsi, *message));
+        let entries: Vec<_> = controller_entries().chain(messages).collect();
+        let table = KvmIrqRouting::from_entries(&entries)
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        self.vm.set_gsi_routing(&table).map_err(os_error)
+    }
+}
+
+/// A shared allocator: vectors keep the table alive.
+pub struct Vectors(pub Arc<Interrupts>);
+
+impl MsiAllocator for Vectors {
+    fn allocate(&self) -> io::Result<Arc<dyn MsiVector>> {
+        Ok(Arc::new(Vector {
+            event: EventFd::new(EFD_NONBLOCK)?,
+            gsi: OnceLock::new(),
+            interrupts: self.0.clone(),
+        }))
+    }
+}
+
+/// A vector that becomes an irqfd with its first message.
+struct Vector {
+    event: EventFd,
+    gsi: OnceLock<u32>,
+    interrupts: Arc<Interrupts>,
+}
+
+impl MsiVector for Vector {
+    fn signal(&self) -> io::Result<()> {
+        self.event.write(1)
+    }
+
+    // The owner of a vector calls this under its own lock, so the two steps of
+    // the first message cannot be interleaved with a second one.
+    fn set_message(&self, message: MsiMessage) -> io::Result<()> {
+        if let Some(gsi) = self.gsi.get() {
+            return self.interrupts.route(*gsi, message);
+        }
+        let gsi = self.interrupts.take(message)?;
+        self.interrupts
+            .vm
+            .register_irqfd(&self.event, gsi)
+            .map_err(os_error)?;
+        self.gsi
+            .set(gsi)
+            .map_err(|_| io::Error::other("two first messages for one vector"))
+    }
+}
+
+fn os_error(error: kvm_ioctls::Error) -> io::Error {
+    io::Error::from_raw_os_error(error.errno())
+}
+
+/// The lines of an ISA machine: 16 on the two PICs, 24 on the IOAPIC.
+fn controller_entries() -> impl Iterator<Item = kvm_irq_routing_entry> {
+    let ioapic = (0..IOAPIC_PINS).map(|pin| pin_entry(pin, KVM_IRQCHIP_IOAPIC, pin));
+    let master = (0..8).map(|pin| pin_entry(pin, KVM_IRQCHIP_PIC_MASTER, pin));
+    let slave = (8..16u32).map(|irq| pin_entry(irq, KVM_IRQCHIP_PIC_SLAVE, irq.wrapping_sub(8)));
+    ioapic.chain(master).chain(slave)
+}
+
+fn pin_entry(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
+    kvm_irq_routing_entry {
+        gsi,
+        type_: KVM_IRQ_ROUTING_IRQCHIP,
+        u: kvm_irq_routing_entry__bindgen_ty_1 {
+            irqchip: kvm_irq_routing_irqchip { irqchip, pin },
+        },
+        ..Default::default()
+    }
+}
+
+fn message_entry(gsi: u32, message: MsiMessage) -> kvm_irq_routing_entry {
+    kvm_irq_routing_entry {
+        gsi,
+        type_: KVM_IRQ_ROUTING_MSI,
+        u: kvm_irq_routing_entry__bindgen_ty_1 {
+            msi: kvm_irq_routing_msi {
+                address_lo: message.address as u32,
+                address_hi: (message.address >> 32) as u32,
+                data: message.data,
+                __bindgen_anon_1: kvm_irq_routing_msi__bindgen_ty_1 { pad: 0 },
+            },
+        },
+        ..Default::default()
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! All that talks to KVM.
+//!
+//! - [`vm`]: the virtual machine, its memory slots and interrupt controllers;
+//! - [`interrupts`]: MSI vectors and interrupt lines as irqfds;
+//! - [`spaces`]: the two buses, and doorbells as ioeventfds;
+//! - [`cpuid`] and [`state`]: what a vCPU is and how it starts;
+//! - [`vcpu`]: the loop around `KVM_RUN`.
+
+pub mod cpuid;
+pub mod interrupts;
+pub mod spaces;
+pub mod state;
+pub mod vcpu;
+pub mod vm;

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The loop around `KVM_RUN`, one thread a vCPU.
+//!
+//! A vCPU ends when the machine's stop flag is set. To get it out of the guest
+//! it is sent a signal again and again until its thread is gone, so a signal
+//! that falls between the look at the flag and `KVM_RUN` loses nothing.
+//!
+//! String I/O (`rep outs`) reaches a device as one access of all its bytes.
+//! No device here has a use for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{ffi::c_int, io};
+
+use hospes_device::counters::Counter;
+use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use serde::Serialize;
+use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
+
+use crate::kvm::spaces::Spaces;
+use crate::outcome::{Outcome, Stopper};
+
+/// How often a vCPU came back to user space, by reason.
+#[derive(Debug, Default, Serialize)]
+pub struct ExitCounters {
+    /// Port reads.
+    pub io_in: Counter,
+    /// Port writes.
+    pub io_out: Counter,
+    /// Reads of memory that is not RAM.
+    pub mmio_read: Counter,
+    /// Writes to memory that is not RAM.
+    pub mmio_write: Counter,
+    /// HLT that KVM did not handle itself.
+    pub hlt: Counter,
+    /// Triple faults.
+    pub shutdown: Counter,
+    /// Events that the guest or KVM raised about the machine as a whole.
+    pub system_event: Counter,
+    /// Returns because of a signal, or before the vCPU was started.
+    pub interrupted: Counter,
+    /// Failures of KVM, and reasons that are not expected.
+    pub other: Counter,
+}
+
+/// What a vCPU thread shares with its machine.
+#[derive(Clone)]
+pub struct Context {
+    /// Where accesses go.
+    pub spaces: Arc<Spaces>,
+    /// Who is told about the end.
+    pub stopper: Stopper,
+    /// Set when vCPUs have to come back.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A running vCPU.
+pub struct Vcpu {
+    thread: JoinHandle<()>,
+}
+
+/// The signal that interrupts `KVM_RUN`.
+fn kick_signal() -> c_int {
+    SIGRTMIN()
+}
+
+/// Interrupting `KVM_RUN` is all that the signal is for.
+extern "C" fn on_kick(_: c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+
+/// Makes the kick signal harmless; to be called before the first vCPU runs.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn prepare_kicks() -> io::Result<()> {
+    register_signal_handler(kick_signal(), on_kick).map_err(io::Error::from)
+}
+
+impl Vcpu {
+    /// Runs `vcpu` on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If there can be no such thread.
+    pub fn start(
+        index: u8,
+        vcpu: VcpuFd,
+        context: Context,
+        counters: Arc<ExitCounters>,
+    ) -> io::Result<Self> {
+        let thread = thread::Builder::new()
+            .name(format!("vcpu{index}"))
+            .spawn(move || run(index, vcpu, &context, &counters))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits until the thread is gone; the machine's stop flag is set.
+    ///
+    /// # Errors
+    ///
+    /// If the thread panicked.
+    pub fn join(self) -> Result<(), String> {
+        while !self.thread.is_finished() {
+            // The thread may end at any time; then there is nobody to signal.
+            let _ = self.thread.kill(kick_signal());
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.thread
+            .join()
+            .map_err(|_| "a vCPU thread panicked".to_owned())
+    }
+}
+
+fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) {
+    while !context.stop.load(Ordering::Acquire) {
+        let end = match vcpu.run() {
+            Ok(exit) => handle(exit, &context.spaces, counters),
+            Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
+                counters.interrupted.inc();
+                Step::Continue
+            }
+            Err(error) => {
+                counters.other.inc();
+                Step::Fail(format!("KVM_RUN failed: {error}"))
+            }
+        };
+        let outcome = match end {
+            Step::Continue => continue,
+            Step::End(outcome) => outcome,
+            Step::Fail(text) => Outcome::Error(format!("vCPU {index}: {text}{}", place(&vcpu))),
+        };
+        context.stopper.stop(outcome);
+        return;
+    }
+}
+
+/// What follows from an exit.
+enum Step {
+    Continue,
+    End(Outcome),
+    Fail(String),
+}
+
+fn handle(exit: VcpuExit<'_>, spaces: &Spaces, counters: &ExitCounters) -> Step {
+    match exit {
+        VcpuExit::IoIn(port, data) => {
+            counters.io_in.inc();
+            spaces.io.read(u64::from(port), data);
+        }
+        VcpuExit::IoOut(port, data) => {
+            counters.io_out.inc();
+            spaces.io.write(u64::from(port), data);
+        }
+        VcpuExit::MmioRead(address, data) => {
+            counters.mmio_read.inc();
+            spaces.memory.read(address, data);
+        }
+        VcpuExit::MmioWrite(address, data) => {
+            counters.mmio_write.inc();
+            spaces.memory.write(address, data);
+        }
+        VcpuExit::Hlt => counters.hlt.inc(),
+        VcpuExit::Intr => counters.interrupted.inc(),
+        VcpuExit::Shutdown => {
+            counters.shutdown.inc();
+            return Step::End(Outcome::TripleFault);
+        }
+        VcpuExit::SystemEvent(event, _) => {
+            counters.system_event.inc();
+            return system_event(event);
+        }
+        other => {
+            counters.other.inc();
+            return Step::Fail(format!("KVM could not go on: {}", name(&other)));
+        }
+    }
+    Step::Continue
+}
+
+fn system_event(event: u32) -> Step {
+    match event {
+        KVM_SYSTEM_EVENT_SHUTDOWN => Step::End(Outcome::PowerOff),
+        KVM_SYSTEM_EVENT_RESET => Step::End(Outcome::Reset),
+        KVM_SYSTEM_EVENT_CRASH => Step::End(Outcome::Panic),
+        _ => Step::Fail(format!("KVM reported the unknown system event {event}")),
+    }
+}
+
+/// A name for an exit that ends the machine.
+fn name(exit: &VcpuExit<'_>) -> String {
+    match exit {
+        VcpuExit::InternalError => {
+            "internal error (an instruction that it could not emulate?)".to_owned()
+        }
+        VcpuExit::FailEntry(reason, _) => format!("guest entry failed with reason {reason:#x}"),
+        VcpuExit::Unsupported(reason) => format!("exit reason {reason}"),
+        _ => "an exit that nobody asked for".to_owned(),
+    }
+}
+
+/// Where the guest is, for error messages.
+fn place(vcpu: &VcpuFd) -> String {
+    vcpu.get_regs()
+        .map_or_else(|_| String::new(), |regs| format!(" (rip {:#x})", regs.rip))
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! SIGINT and SIGTERM end the machine in order.
+
+use std::ffi::c_int;
+use std::{io, thread};
+
+use vmm_sys_util::signal::{block_signal, create_sigset};
+
+use crate::outcome::{Outcome, Stopper};
+
+/// The signals that end the machine.
+const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// Has the signals end the machine; to be called before any other thread is
+/// started, because they have to be blocked in all of them.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn watch(stopper: Stopper) -> io::Result<()> {
+    for signal in SIGNALS {
+        block_signal(signal).map_err(|error| io::Error::other(format!("{error:?}")))?;
+    }
+    let set = create_sigset(&SIGNALS).map_err(io::Error::from)?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let mut signal = 0;
+            // SAFETY: Both pointers are to live values of the right type, and the
+            // set was initialised by `create_sigset`.
+            while unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+                stopper.stop(Outcome::Interrupted);
+            }
+        })?;
+    Ok(())
+}
