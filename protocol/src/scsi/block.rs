@@ -5,7 +5,8 @@
 use core::mem::size_of;
 
 use zerocopy::big_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::FromBytes as _;
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::cdb::BlockRange;
 use super::sense::{asc, Sense};

@@ -5,7 +5,7 @@
 use core::mem::size_of;
 
 use zerocopy::big_endian::U16;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// PERIPHERAL QUALIFIER: whether there is a unit (SPC-5, table 150).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,7 @@ impl StandardInquiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::IntoBytes as _;
 
     #[test]
     fn a_disk() {

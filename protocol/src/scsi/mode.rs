@@ -6,7 +6,8 @@
 use core::mem::size_of;
 
 use zerocopy::big_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::FromBytes as _;
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::sense::{asc, Sense};
 
@@ -299,6 +300,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
+    use zerocopy::IntoBytes as _;
 
     #[test]
     fn a_list_of_the_six_byte_command() {

@@ -10,7 +10,7 @@
 use core::mem::size_of;
 
 use zerocopy::big_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// TEST UNIT READY (SPC-5, section 6.44).
 pub const TEST_UNIT_READY: u8 = 0x00;

@@ -5,7 +5,7 @@
 use core::mem::size_of;
 
 use zerocopy::big_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Supported VPD pages.
 pub const SUPPORTED_PAGES: u8 = 0x00;
