@@ -44,6 +44,8 @@ def _parts_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", action="append", default=[], metavar="NAME=TREE")
     parser.add_argument("--modules", action="append", default=[], metavar="NAME=DIRECTORY")
     parser.add_argument("--tools", type=Path, required=True, help="static hospes and diskcheck")
+    parser.add_argument("--cargo-target", type=Path, required=True,
+                        help="where cargo keeps what it compiled")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
 
 
@@ -59,7 +61,7 @@ def _paths(words: list[str]) -> dict[str, Path]:
 def _test(args: argparse.Namespace) -> int:
     parts = _parts(args)
     progress = Progress()
-    verdicts = host.run(args.root, args.out, args.select, progress)
+    verdicts = host.run(host.checks(args.root, args.cargo_target), args.out, args.select, progress)
     pairs = cases.select(cases.load(args.root / "tests"), args.select)
     boots = cases.boots(pairs)
     runner = matrix.Runner(parts, args.out, progress, args.jobs)

@@ -30,21 +30,21 @@ class Check:
     minimum: int = 1  # a run that found no tests has not passed
 
 
-def checks(root: Path) -> list[Check]:
+def checks(root: Path, cargo_target: Path) -> list[Check]:
     """All of them."""
     cargo = ("cargo", "test", "--workspace", "--no-fail-fast", "--locked",
              "--manifest-path", str(root / "vmm/Cargo.toml"),
-             "--target-dir", str(root / "out/cargo"))
+             "--target-dir", str(cargo_target))
     python = (sys.executable, "-m", "unittest", "discover", "--verbose",
               "--start-directory", str(root / "scripts/lab/tests"),
               "--top-level-directory", str(root / "scripts"))
     return [Check("host/lab", python, _PYTHON_TEST), Check("host/vmm", cargo, _CARGO_TEST)]
 
 
-def run(root: Path, out: Path, select: str, progress: Progress) -> list[Verdict]:
+def run(every: list[Check], out: Path, select: str, progress: Progress) -> list[Verdict]:
     """Runs the checks that the pattern names."""
     verdicts = []
-    for check in checks(root):
+    for check in every:
         if any(_matches(check.name, one) for one in (select or "*").split(",")):
             progress.say(f"     {check.name}: {' '.join(check.command[:3])} …")
             verdicts.append(_run(check, out))

@@ -9,6 +9,7 @@ apart: it is started once more, and counted.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import backend, guest, job, ktap, vmm, watch
+from . import backend, guest, job, ktap, tsc, vmm, watch
 from .cases import Boot, Case
 from .machine import Machine
 from .report import Progress, Verdict
@@ -117,6 +118,8 @@ class Runner:
             finally:
                 watch.kill(session.process)
         report = job.parse(session.text("job.log"))
+        if report.counters:
+            (directory / "counters.json").write_text(json.dumps(report.counters, indent=1) + "\n")
         lines = session.text("console").splitlines()
         return Attempt(stream, report, killed, session, time.monotonic() - started, lines[-8:])
 
@@ -129,10 +132,18 @@ class Runner:
         kernel, initrd = place.names(files, scratch)
         limit = max((case.vmm_limit for case in cases), default=0) or limits.total
         command = vmm.command(
-            boot.machine, vmm.Boot(kernel, initrd, guest.command_line(boot), limit)
+            boot.machine, vmm.Boot(kernel, initrd, _append(boot, place), limit)
         )
         script = job.script(boot.machine, command)
         return place.start(script, self.parts, directory, scratch, files)
+
+
+def _append(boot: Boot, place: backend.Local | backend.Nested) -> str:
+    """The command line; an emulated kernel cannot calibrate its counter by itself."""
+    line = guest.command_line(boot)
+    if boot.machine.vmm == "qemu" and not place.nested:
+        line += f" tsc_early_khz={tsc.khz()}"
+    return line
 
 
 def _limits(cases: list[Case], nested: bool) -> watch.Limits:

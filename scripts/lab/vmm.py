@@ -70,11 +70,13 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
     """Our VMM."""
     words = ["hospes", "run", "--kernel", boot.kernel, "--initrd", boot.initrd]
     words += ["--cmdline", boot.append, "--cpus", str(machine.vcpus), "--memory", f"{GUEST_MIB}M"]
+    words += ["--counters", "counters.json"]
     if boot.limit:
         words += ["--time-limit", str(boot.limit)]
     if machine.module == "virtio_scsi":
         words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus}"]
         for disk in machine.disks:
             latency = f",latency_ms={SLOW_LATENCY_MS}" if disk.slow else ""
-            words += ["--disk", f"path=disk{disk.number},on=s0,lun={disk.number}{latency}"]
+            place = f"on=s0,lun={disk.number},serial=DISK{disk.number}"
+            words += ["--disk", f"path=disk{disk.number},{place}{latency}"]
     return words

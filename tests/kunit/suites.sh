@@ -12,7 +12,7 @@
 suites() {
 	dmesg -c >/dev/null
 	insmod "/modules/ours/$1.ko" || return 1
-	dmesg | sed 's/^\[[^]]*\] *//' >/tmp/kunit
+	dmesg | sed 's/^\[[^]]*\] //' >/tmp/kunit
 	rmmod "$1"
 	grep -E '^ *(# |ok |not ok )' /tmp/kunit | grep -v -e '# Subtest' -e module: >/tmp/results
 	grep 'not ok' /tmp/kunit
