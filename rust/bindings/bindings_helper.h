@@ -42,6 +42,3 @@
 
 /* Constants that bindgen does not see through. */
 const blist_flags_t RUST_CONST_HELPER_BLIST_TRY_VPD_PAGES = BLIST_TRY_VPD_PAGES;
-const size_t RUST_CONST_HELPER_SG_CHUNK_SIZE = SG_CHUNK_SIZE;
-const size_t RUST_CONST_HELPER_SG_MAX_SEGMENTS = SG_MAX_SEGMENTS;
-const unsigned int RUST_CONST_HELPER_BLK_MQ_MAX_DEPTH = BLK_MQ_MAX_DEPTH;
