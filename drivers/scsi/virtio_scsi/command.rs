@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a SCSI command becomes a request, and a response its result.
+
+use crate::hba::Hba;
+use core::mem::size_of;
+use guest::{
+    device_cell::Exchange,
+    scsi::{
+        Busy,
+        Command,
+        Direction,
+        HostByte,
+        Status, //
+    },
+    virtio::{
+        Kick,
+        Refusal,
+        Refused, //
+    }, //
+};
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+use protocol::virtio_scsi::{
+    Anomaly,
+    CommandRequest,
+    CommandResponse,
+    Lun,
+    Outcome,
+    ResponseCode,
+    ResponseHeader,
+    TaskAttribute,
+    CDB_SIZE, //
+};
+use zerocopy::little_endian::U64;
+
+/// What is behind each command: its request and its response.
+pub(crate) type Private = Exchange<CommandRequest, CommandResponse>;
+
+/// Sends a command to the device.
+///
+/// # Errors
+///
+/// The command, if its queue is full.
+pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hba>> {
+    let queue = hba.requests.get(usize::from(command.queue()));
+    let (Some(queue), Some(request)) = (queue, request(&command)) else {
+        command.complete(HostByte::BAD_TARGET, Status::GOOD);
+        return Ok(());
+    };
+    let exchange = command.private_mut();
+    exchange.request.set(request);
+    exchange.response.set_prefix(ResponseHeader::UNWRITTEN);
+
+    let kick = if command.is_last() { Kick::Now } else { Kick::Later };
+    match queue.add(command, kick) {
+        Ok(()) => Ok(()),
+        Err(Refused { token, reason }) => match reason {
+            Refusal::Full => Err(token.busy()),
+            Refusal::Broken => {
+                // The device is gone, or was stopped.
+                token.complete(HostByte::BAD_TARGET, Status::GOOD);
+                Ok(())
+            }
+        },
+    }
+}
+
+/// The request for a command, or `None` if a request cannot express it. The limits of the host
+/// are such that this is not asked for.
+fn request(command: &Command<Hba>) -> Option<CommandRequest> {
+    let unit = command.unit();
+    let lun = Lun::from_linux(unit.id, unit.lun)?;
+    let mut cdb = [0; CDB_SIZE];
+    cdb.get_mut(..command.cdb().len())?.copy_from_slice(command.cdb());
+    if command.direction() == Direction::Both {
+        return None;
+    }
+    Some(CommandRequest {
+        lun: lun.to_flat(),
+        tag: U64::new(command.tag().into()),
+        task_attr: TaskAttribute::SIMPLE.0,
+        prio: 0,
+        crn: 0,
+        cdb,
+    })
+}
+
+/// Completes a command that the device has returned.
+pub(crate) fn finish(hba: &Hba, mut command: Command<Hba>, used_len: u32) {
+    let header: ResponseHeader = command.private().response.read_prefix();
+    let outcome = header.check(used_len, command.data_len());
+    if let Some(anomaly) = outcome.anomaly {
+        complain(hba, anomaly);
+    }
+    command.set_residual(outcome.residual);
+    if outcome.sense_len != 0 {
+        let (exchange, sense) = command.private_and_sense();
+        if let Some(sense) = sense.get_mut(..outcome.sense_len) {
+            exchange.response.copy_to(size_of::<ResponseHeader>(), sense);
+        }
+    }
+    let (host, status) = result(&outcome);
+    command.complete(host, status);
+}
+
+/// What the SCSI layer is told of an outcome.
+fn result(outcome: &Outcome) -> (HostByte, Status) {
+    let status = Status(outcome.status);
+    match outcome.response {
+        ResponseCode::OK => (HostByte::OK, status),
+        ResponseCode::ABORTED => (HostByte::ABORT, status),
+        ResponseCode::BAD_TARGET | ResponseCode::TARGET_FAILURE => (HostByte::BAD_TARGET, status),
+        ResponseCode::RESET => (HostByte::RESET, status),
+        ResponseCode::BUSY => (HostByte::BUS_BUSY, status),
+        ResponseCode::TRANSPORT_FAILURE => (HostByte::TRANSPORT_DISRUPTED, status),
+        ResponseCode::NEXUS_FAILURE => (HostByte::OK, Status::RESERVATION_CONFLICT),
+        // An overrun, a failure, and whatever else could not be used.
+        _ => (HostByte::ERROR, status),
+    }
+}
+
+#[cold]
+fn complain(hba: &Hba, anomaly: Anomaly) {
+    let tell = |what: fmt::Arguments<'_>| hba.complain(what);
+    match anomaly {
+        Anomaly::ShortResponse(len) => tell(fmt!("response of {} bytes is too short", len)),
+        Anomaly::Unwritten => tell(fmt!("request was returned without a response")),
+        Anomaly::UnknownResponse(code) => tell(fmt!("unknown response {}", code)),
+        Anomaly::SenseLength(len) => tell(fmt!("sense length {} is too large", len)),
+        Anomaly::Residual(resid) => tell(fmt!("residual {} is too large", resid)),
+    }
+}
+
+#[kunit_tests(virtio_scsi_command)]
+mod tests {
+    use super::*;
+
+    fn result_of(response: ResponseCode, status: u8) -> (HostByte, Status) {
+        result(&Outcome {
+            response,
+            status,
+            residual: 0,
+            sense_len: 0,
+            anomaly: None,
+        })
+    }
+
+    #[test]
+    fn responses_become_results() {
+        let cases = [
+            (ResponseCode::OK, HostByte::OK),
+            (ResponseCode::OVERRUN, HostByte::ERROR),
+            (ResponseCode::ABORTED, HostByte::ABORT),
+            (ResponseCode::BAD_TARGET, HostByte::BAD_TARGET),
+            (ResponseCode::RESET, HostByte::RESET),
+            (ResponseCode::BUSY, HostByte::BUS_BUSY),
+            (ResponseCode::TRANSPORT_FAILURE, HostByte::TRANSPORT_DISRUPTED),
+            (ResponseCode::TARGET_FAILURE, HostByte::BAD_TARGET),
+            (ResponseCode::FAILURE, HostByte::ERROR),
+        ];
+        for (response, host) in cases {
+            assert_eq!(result_of(response, 2), (host, Status(2)));
+        }
+    }
+
+    #[test]
+    fn nexus_failure_is_a_conflict() {
+        let expected = (HostByte::OK, Status::RESERVATION_CONFLICT);
+        assert_eq!(result_of(ResponseCode::NEXUS_FAILURE, 0), expected);
+    }
+}

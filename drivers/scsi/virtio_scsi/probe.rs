@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a device is set up, and how it is left.
+
+use crate::{
+    config,
+    hba::{
+        Hba,
+        QueueCounts, //
+    }, //
+};
+use guest::{
+    scsi,
+    virtio, //
+};
+use kernel::{
+    device::{
+        self,
+        Core, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+use protocol::virtio_scsi::{
+    Limits,
+    CDB_SIZE,
+    DEVICE_ID,
+    F_CHANGE,
+    F_HOTPLUG, //
+};
+
+guest::module_param_uint! {
+    /// How many of a device's request queues are polled; one at least is not.
+    static virtscsi_poll_queues: 0,
+    mode: 0o644,
+    description: "The number of dedicated virtqueues for polling I/O",
+}
+
+guest::virtio_device_table!(DEVICES, [virtio::DeviceId::new(DEVICE_ID)]);
+
+/// The driver.
+pub(crate) struct VirtioScsi;
+
+/// A device that is driven.
+pub(crate) struct Bound {
+    hba: Arc<Hba>,
+    _host: scsi::Host<Hba>,
+}
+
+impl Drop for Bound {
+    /// Events first, as acting on one may take a reference to what is being removed. The host
+    /// follows as a field; it waits for the commands in flight, for which the queues are needed,
+    /// which go last, with the binding.
+    fn drop(&mut self) {
+        self.hba.as_arc_borrow().stop_events();
+    }
+}
+
+impl virtio::Driver for VirtioScsi {
+    type Data = Bound;
+    type Handler = Hba;
+
+    const ID_TABLE: virtio::IdTable = &DEVICES;
+    const FEATURES: &'static [u32] = &[F_HOTPLUG, F_CHANGE];
+
+    fn probe(
+        dev: &virtio::Device<Core<'_>>,
+        queues: &Arc<virtio::Queues<Hba>>,
+    ) -> Result<Pin<KBox<Bound>>> {
+        let limits = Limits::new(&config::read(dev)?);
+        let counts = QueueCounts::new(
+            scsi::usable_queues(limits.num_queues),
+            virtscsi_poll_queues.get(),
+        );
+        let hba = Hba::new(dev, queues, counts)?;
+        config::write_sizes(dev)?;
+        queues.attach(hba.clone())?;
+
+        let bus_device: &device::Device<Core<'_>> = dev.as_ref();
+        let host = scsi::Host::register(bus_device, hba.clone(), &host_limits(&hba, &limits))?;
+        let reference = host.reference();
+        let bound = KBox::pin(Bound { hba, _host: host }, GFP_KERNEL)?;
+
+        dev.ready();
+        bound.hba.start_events(bound._host.reference())?;
+        reference.scan();
+        Ok(bound)
+    }
+}
+
+/// What the SCSI layer may do with the device.
+fn host_limits(hba: &Hba, limits: &Limits) -> scsi::Limits {
+    scsi::Limits {
+        queues: hba.counts.total(),
+        maps: hba.counts.maps(),
+        queue_depth: hba.requests.first().map_or(0, |queue| queue.size()),
+        commands_per_device: limits.commands_per_lun,
+        segments: limits.segments,
+        sectors: limits.sectors,
+        cdb_len: CDB_SIZE as u16,
+        targets: limits.targets.into(),
+        luns: limits.luns.into(),
+    }
+}

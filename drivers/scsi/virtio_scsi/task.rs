@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ending commands and resetting units by task management functions (TMF).
+//!
+//! A TMF has a time limit, unlike a command. One that the device does not answer in time keeps
+//! its memory until the device returns it, or is reset. The SCSI layer, however, ends the commands
+//! whose recovery fails, and with that their memory is anybody's. So a device that has been told
+//! to reset a unit and still has commands of that unit is stopped: it must not write to memory
+//! that is no longer its own.
+
+use crate::hba::Hba;
+use guest::{
+    completion::Completion,
+    scsi::{
+        EhCommand,
+        Recovery, //
+    },
+    virtio::{
+        Kick,
+        Message,
+        Virtqueue, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::Msecs, //
+};
+use protocol::virtio_scsi::{
+    Lun,
+    ResponseCode,
+    TmfRequest,
+    TmfResponse, //
+};
+
+/// How long the device may take for a TMF.
+const TIMEOUT_MS: Msecs = 30_000;
+
+/// A TMF on its way: two have a reference, who waits and the queue.
+pub(crate) type Tmf = Message<TmfRequest, TmfResponse, Answer>;
+
+/// The queue for them.
+pub(crate) type ControlQueue = Virtqueue<Arc<Tmf>>;
+
+/// Says that the device has answered.
+#[pin_data]
+pub(crate) struct Answer {
+    #[pin]
+    done: Completion,
+}
+
+impl Answer {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            done <- Completion::new(),
+        })
+    }
+
+    /// The device has returned the request. The used length is no help: a response has one byte,
+    /// and whether it was written is seen from its value.
+    pub(crate) fn finish(&self, _used_len: u32) {
+        self.done.complete_all();
+    }
+}
+
+/// Ends a command.
+pub(crate) fn abort(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
+    let (Some(lun), Some(tag)) = (lun(command), command.tag_if_in_flight()) else {
+        // The device has returned it in the meantime.
+        return Recovery::Success;
+    };
+    dev_info!(command.device(), "abort\n");
+    run(hba, command, TmfRequest::abort_task(lun, tag.into()))
+}
+
+/// Resets the unit that a command is for.
+pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
+    let Some(lun) = lun(command) else {
+        return Recovery::Failed;
+    };
+    dev_info!(command.device(), "device reset\n");
+    let recovery = run(hba, command, TmfRequest::logical_unit_reset(lun));
+    // User space may ask for a reset while commands come and go, which it leaves alone. The error
+    // handling waits until none goes, and ends those that have not been returned.
+    if command.is_reset_ioctl() {
+        return recovery;
+    }
+    match command.device_in_flight() {
+        0 => recovery,
+        count => {
+            dev_err!(command.device(), "{} commands not returned: device stopped\n", count);
+            hba.stop();
+            Recovery::Failed
+        }
+    }
+}
+
+fn lun(command: &EhCommand<'_, Hba>) -> Option<Lun> {
+    let unit = command.unit();
+    Lun::from_linux(unit.id, unit.lun)
+}
+
+/// Has the device carry out a TMF, and takes back the commands that this has ended.
+fn run(hba: &Hba, command: &EhCommand<'_, Hba>, request: TmfRequest) -> Recovery {
+    let result = ask(hba, request);
+    // The device returns the commands before it answers, but their interrupts may come later.
+    hba.drain_requests();
+    match result {
+        Ok(ResponseCode::OK | ResponseCode::FUNCTION_SUCCEEDED) => Recovery::Success,
+        Ok(ResponseCode(code)) => {
+            dev_err!(command.device(), "task management refused: response {}\n", code);
+            Recovery::Failed
+        }
+        Err(error) => {
+            dev_err!(command.device(), "task management failed: {:?}\n", error);
+            Recovery::Failed
+        }
+    }
+}
+
+/// Sends a TMF and waits for the answer.
+///
+/// # Errors
+///
+/// `ENOMEM`, `EIO` if the queue does not take it, `ETIMEDOUT` if no answer comes.
+fn ask(hba: &Hba, request: TmfRequest) -> Result<ResponseCode> {
+    let message = Message::new(request, TmfResponse::UNWRITTEN, Answer::new());
+    // No I/O must be needed to get the memory: it would wait for what is being recovered.
+    let tmf = Arc::pin_init(message, GFP_ATOMIC)?;
+    hba.control.add(tmf.clone(), Kick::Now).map_err(|_| EIO)?;
+    tmf.extra.done.wait_timeout(TIMEOUT_MS)?;
+    Ok(tmf.exchange.response.read().code())
+}

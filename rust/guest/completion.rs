@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A completion with a time limit, as the kernel crate's has none.
+//!
+//! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+
+use crate::bindings;
+use kernel::{
+    prelude::*,
+    time::{
+        msecs_to_jiffies,
+        Msecs, //
+    },
+    types::Opaque, //
+};
+
+/// Something that happens once, and may be waited for.
+#[pin_data]
+pub struct Completion {
+    #[pin]
+    inner: Opaque<bindings::completion>,
+}
+
+// SAFETY: A `struct completion` may be used from any thread.
+unsafe impl Send for Completion {}
+
+// SAFETY: A `struct completion` has a lock of its own.
+unsafe impl Sync for Completion {}
+
+impl Completion {
+    /// A completion of something that has not happened yet.
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: `slot` is valid for writes and pinned.
+                unsafe { bindings::init_completion(slot) };
+            }),
+        })
+    }
+
+    /// It has happened: wakes all who wait, now and later. May be called in any context.
+    #[inline]
+    pub fn complete_all(&self) {
+        // SAFETY: Initialised by `new`, pinned since.
+        unsafe { bindings::complete_all(self.inner.get()) };
+    }
+
+    /// Waits until it happens, but no longer than `timeout_ms`. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if it did not happen in that time.
+    pub fn wait_timeout(&self, timeout_ms: Msecs) -> Result {
+        // SAFETY: Initialised by `new`, pinned since.
+        let left = unsafe {
+            bindings::wait_for_completion_timeout(self.inner.get(), msecs_to_jiffies(timeout_ms))
+        };
+        if left == 0 {
+            return Err(ETIMEDOUT);
+        }
+        Ok(())
+    }
+}

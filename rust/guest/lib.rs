@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers for the kernel interfaces that guest drivers need and the
+//! `kernel` crate does not have.
+//!
+//! - [`virtio`]: drivers of virtio devices, their configuration space and virtqueues;
+//! - [`scsi`]: SCSI hosts and commands;
+//! - [`virtio_scsi`]: what joins the two, SCSI commands as requests of a virtqueue;
+//! - [`device_cell`]: memory that a device reads or writes by itself;
+//! - [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
+//!   the same name.
+//!
+//! All of the project's `unsafe` code for the kernel is in this crate. A driver names no raw
+//! pointer, and whatever it does with these types, memory stays sound; the one thing asked of it
+//! is that it does not leak (`mem::forget`) a registration, as elsewhere in the kernel.
+
+#![no_std]
+
+pub mod completion;
+pub mod device_cell;
+pub mod param;
+pub mod ratelimit;
+pub mod scsi;
+pub mod virtio;
+pub mod virtio_scsi;
+pub mod work;
+
+// The C interfaces, those of the `kernel` crate included.
+use guest_bindings as bindings;

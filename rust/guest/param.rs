@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters that are visible, and may be writable, in sysfs.
+//!
+//! The `params` of the kernel crate's `module!` have no mode bits: they can be given when the
+//! module is loaded and are not seen afterwards.
+//!
+//! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use kernel::bindings;
+
+/// The value of an unsigned parameter, which user space may change at any time.
+#[repr(transparent)]
+pub struct Uint(UnsafeCell<u32>);
+
+// SAFETY: All accesses are single volatile ones of an aligned word, here and in `param_set_uint`.
+unsafe impl Sync for Uint {}
+
+impl Uint {
+    /// A parameter that has `default` until it is set.
+    pub const fn new(default: u32) -> Self {
+        Self(UnsafeCell::new(default))
+    }
+
+    /// The value now.
+    pub fn get(&self) -> u32 {
+        // SAFETY: The pointer is valid; see `Sync` for others that write.
+        unsafe { ptr::read_volatile(self.0.get()) }
+    }
+
+    #[doc(hidden)]
+    pub const fn as_ptr(&self) -> *mut u32 {
+        self.0.get()
+    }
+}
+
+/// A `struct kernel_param` in the section where the module loader looks for them.
+#[doc(hidden)]
+#[repr(transparent)]
+pub struct Descriptor(pub bindings::kernel_param);
+
+// SAFETY: The module loader has it to itself; nothing in Rust touches it.
+unsafe impl Sync for Descriptor {}
+
+/// Declares an unsigned module parameter with mode bits.
+///
+/// # Examples
+///
+/// ```ignore
+/// guest::module_param_uint! {
+///     /// How much of it.
+///     static my_amount: 0, mode: 0o644, description: "How much of it",
+/// }
+///
+/// fn amount() -> u32 {
+///     my_amount.get()
+/// }
+/// ```
+#[macro_export]
+macro_rules! module_param_uint {
+    (
+        $(#[$attr:meta])*
+        static $name:ident: $default:expr, mode: $mode:expr, description: $description:literal $(,)?
+    ) => {
+        $(#[$attr])*
+        #[allow(non_upper_case_globals, reason = "user space knows it by this name")]
+        static $name: $crate::param::Uint = $crate::param::Uint::new($default);
+
+        const _: () = {
+            #[used(compiler)]
+            #[link_section = "__param"]
+            static DESCRIPTOR: $crate::param::Descriptor =
+                $crate::param::Descriptor(::kernel::bindings::kernel_param {
+                    name: ::core::concat!(::core::stringify!($name), "\0").as_ptr().cast(),
+                    // SAFETY: Made by the build of the module, and there as long as the module.
+                    mod_: unsafe {
+                        ::core::ptr::from_ref(&::kernel::bindings::__this_module).cast_mut()
+                    },
+                    ops: ::core::ptr::addr_of!(::kernel::bindings::param_ops_uint),
+                    perm: $mode,
+                    level: -1,
+                    flags: 0,
+                    __bindgen_anon_1: ::kernel::bindings::kernel_param__bindgen_ty_1 {
+                        arg: $name.as_ptr().cast(),
+                    },
+                });
+
+            const TYPE: &str = ::core::concat!("parmtype=", ::core::stringify!($name), ":uint\0");
+            #[used(compiler)]
+            #[link_section = ".modinfo"]
+            static TYPE_INFO: [u8; TYPE.len()] = $crate::param::bytes(TYPE);
+
+            const TEXT: &str =
+                ::core::concat!("parm=", ::core::stringify!($name), ":", $description, "\0");
+            #[used(compiler)]
+            #[link_section = ".modinfo"]
+            static TEXT_INFO: [u8; TEXT.len()] = $crate::param::bytes(TEXT);
+        };
+    };
+}
+
+/// The bytes of `text`, which has `N` of them.
+#[doc(hidden)]
+pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    match text.as_bytes().first_chunk::<N>() {
+        Some(bytes) => *bytes,
+        None => [0; N],
+    }
+}

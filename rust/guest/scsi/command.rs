@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A command that the driver has to carry out.
+
+use super::{
+    result::combine,
+    Driver,
+    HostByte,
+    Status, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::{
+        align_of,
+        size_of,
+        ManuallyDrop, //
+    },
+    ptr::NonNull,
+    slice, //
+};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
+};
+
+/// What is behind each `struct scsi_cmnd`: the wrapper's own, then the driver's private data.
+///
+/// All zeros, as the block layer allocates it, is a valid slot.
+///
+/// # Invariants
+///
+/// `owned` is not 0 if and only if a [`Command`] exists for the command, perhaps as a raw pointer.
+/// `private` is accessed by that alone.
+#[repr(C)]
+pub(super) struct Slot<P> {
+    owned: Atomic<u32>,
+    tag: Atomic<u32>,
+    private: P,
+}
+
+impl<P> Slot<P> {
+    /// The room that the SCSI layer has to leave behind each command.
+    pub(super) const SIZE: usize = {
+        // A `struct scsi_cmnd` is as aligned as a pointer, and so is its end.
+        assert!(align_of::<Self>() <= align_of::<usize>());
+        size_of::<Self>()
+    };
+
+    /// The slot of a command.
+    ///
+    /// # Safety
+    ///
+    /// `cmd` must be a valid command of a host whose template has the size of this slot.
+    #[inline]
+    pub(super) unsafe fn of(cmd: *mut bindings::scsi_cmnd) -> *mut Self {
+        // SAFETY: The slot is in the same allocation, behind the command.
+        unsafe { cmd.add(1).cast() }
+    }
+
+    /// The tag of the command, if the driver has it.
+    pub(super) fn tag_if_owned(owned: &Atomic<u32>, tag: &Atomic<u32>) -> Option<u32> {
+        (owned.load(Acquire) != 0).then(|| tag.load(Relaxed))
+    }
+
+    /// The two fields that anyone may look at.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must be a valid slot for `'a`.
+    pub(super) unsafe fn header<'a>(slot: *mut Self) -> (&'a Atomic<u32>, &'a Atomic<u32>) {
+        // SAFETY: Valid by the requirement, and atomic.
+        unsafe { (&(*slot).owned, &(*slot).tag) }
+    }
+}
+
+/// Which logical unit of which target a command is for, in the integers of the SCSI layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// The target.
+    pub id: u32,
+    /// The logical unit number, with the address method in it.
+    pub lun: u64,
+}
+
+impl Unit {
+    /// # Safety
+    ///
+    /// `cmd` must be a valid command.
+    #[inline]
+    pub(super) unsafe fn of(cmd: *mut bindings::scsi_cmnd) -> Self {
+        // SAFETY: A valid command has a device, for which it holds a reference.
+        let sdev = unsafe { &*(*cmd).device };
+        Self {
+            id: sdev.id,
+            lun: sdev.lun,
+        }
+    }
+}
+
+/// Which way the data of a command goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// There is none.
+    None,
+    /// To the device.
+    Out,
+    /// From the device.
+    In,
+    /// Both ways, which no command in use does.
+    Both,
+}
+
+/// A command that the driver has to carry out.
+///
+/// Whoever has it must get rid of it, in one of three ways: [`complete`](Command::complete) it,
+/// hand it to a device queue that will return it, or, in `queue_command` only, refuse it with
+/// [`busy`](Command::busy). One that is just dropped is completed as failed, since the SCSI layer
+/// would wait for it for ever.
+///
+/// # Invariants
+///
+/// `cmd` is a valid command of a host of `T`, and this is the only `Command` for it.
+pub struct Command<T: Driver> {
+    cmd: NonNull<bindings::scsi_cmnd>,
+    _driver: PhantomData<T>,
+}
+
+// SAFETY: A command is not tied to a thread, and the private data is `Send`.
+unsafe impl<T: Driver> Send for Command<T> {}
+
+/// A command that `queue_command` refuses for the moment.
+pub struct Busy<T: Driver>(Command<T>);
+
+impl<T: Driver> Command<T> {
+    /// Takes over a command, unless the driver has it already.
+    ///
+    /// # Safety
+    ///
+    /// `cmd` must be a valid command of a host of `T`, passed to the driver by the SCSI layer.
+    #[inline]
+    pub(super) unsafe fn take(cmd: *mut bindings::scsi_cmnd) -> Option<Self> {
+        // SAFETY: By the safety requirement.
+        let slot = unsafe { Slot::<T::Private>::of(cmd) };
+        // SAFETY: The slot is valid with the command.
+        let (owned, tag) = unsafe { Slot::header(slot) };
+        if owned.load(Acquire) != 0 {
+            return None;
+        }
+        // SAFETY: A command is always part of a request, and one that is being queued has a
+        // hardware queue.
+        tag.store(unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) }, Relaxed);
+        owned.store(1, Release);
+        Some(Self {
+            // INVARIANT: The flag was clear, hence there was no other; a command is not queued
+            // twice at the same time.
+            // SAFETY: Not null by the safety requirement.
+            cmd: unsafe { NonNull::new_unchecked(cmd) },
+            _driver: PhantomData,
+        })
+    }
+
+    #[inline]
+    fn slot(&self) -> *mut Slot<T::Private> {
+        // SAFETY: Valid by the type invariant.
+        unsafe { Slot::of(self.cmd.as_ptr()) }
+    }
+
+    #[inline]
+    pub(crate) fn as_ref(&self) -> &bindings::scsi_cmnd {
+        // SAFETY: Valid by the type invariant. The fields that are read are not changed while the
+        // driver has the command.
+        unsafe { self.cmd.as_ref() }
+    }
+
+    /// The command for a pointer, leaving nobody with the obligation.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<bindings::scsi_cmnd> {
+        ManuallyDrop::new(self).cmd
+    }
+
+    /// The reverse of `into_raw`.
+    ///
+    /// # Safety
+    ///
+    /// `cmd` must come from `into_raw` of the same `T`, and be used only once.
+    #[inline]
+    pub(crate) unsafe fn from_raw(cmd: NonNull<bindings::scsi_cmnd>) -> Self {
+        // INVARIANT: It held for the command that `cmd` was made of.
+        Self {
+            cmd,
+            _driver: PhantomData,
+        }
+    }
+
+    /// The command descriptor block.
+    #[inline]
+    pub fn cdb(&self) -> &[u8] {
+        let cmd = self.as_ref();
+        cmd.cmnd.get(..usize::from(cmd.cmd_len)).unwrap_or(&cmd.cmnd)
+    }
+
+    /// What the command is for.
+    #[inline]
+    pub fn unit(&self) -> Unit {
+        // SAFETY: Valid by the type invariant.
+        unsafe { Unit::of(self.cmd.as_ptr()) }
+    }
+
+    /// The tag of the command: no other command of the host has it at the same time.
+    #[inline]
+    pub fn tag(&self) -> u32 {
+        // SAFETY: The slot is valid with the command.
+        unsafe { Slot::header(self.slot()) }.1.load(Relaxed)
+    }
+
+    /// The hardware queue that the command was given to.
+    #[inline]
+    pub fn queue(&self) -> u16 {
+        (self.tag() >> bindings::BLK_MQ_UNIQUE_TAG_BITS) as u16
+    }
+
+    /// Whether there is nothing more to come for now, so that the device should be told.
+    #[inline]
+    pub fn is_last(&self) -> bool {
+        self.as_ref().flags & bindings::SCMD_LAST as i32 != 0
+    }
+
+    /// Which way the data goes.
+    #[inline]
+    pub fn direction(&self) -> Direction {
+        match self.as_ref().sc_data_direction {
+            bindings::dma_data_direction::DMA_TO_DEVICE => Direction::Out,
+            bindings::dma_data_direction::DMA_FROM_DEVICE => Direction::In,
+            bindings::dma_data_direction::DMA_BIDIRECTIONAL => Direction::Both,
+            _ => Direction::None,
+        }
+    }
+
+    /// Length of the data in bytes.
+    #[inline]
+    pub fn data_len(&self) -> u32 {
+        self.as_ref().sdb.length
+    }
+
+    /// The driver's private data. It has what the last command in this slot has left there.
+    #[inline]
+    pub fn private(&self) -> &T::Private {
+        // SAFETY: The slot is valid with the command, and ours by its invariant. Its private data
+        // was zeroes at first, which are valid for it.
+        unsafe { &(*self.slot()).private }
+    }
+
+    /// The driver's private data, to be changed.
+    #[inline]
+    pub fn private_mut(&mut self) -> &mut T::Private {
+        // SAFETY: As in `private`.
+        unsafe { &mut (*self.slot()).private }
+    }
+
+    /// Says how many bytes of data were not transferred.
+    #[inline]
+    pub fn set_residual(&mut self, residual: u32) {
+        // SAFETY: Valid by the type invariant.
+        unsafe { self.cmd.as_mut() }.resid_len = residual;
+    }
+
+    /// Where sense data goes.
+    #[inline]
+    pub fn sense_mut(&mut self) -> &mut [u8] {
+        let buffer = self.as_ref().sense_buffer;
+        if buffer.is_null() {
+            return &mut [];
+        }
+        // SAFETY: The buffer of a command has this size, and is the driver's while it has the
+        // command.
+        unsafe { slice::from_raw_parts_mut(buffer, bindings::SCSI_SENSE_BUFFERSIZE as usize) }
+    }
+
+    /// The driver's private data, and where sense data goes.
+    #[inline]
+    pub fn private_and_sense(&mut self) -> (&T::Private, &mut [u8]) {
+        // SAFETY: As in `private`; the sense buffer is elsewhere.
+        (unsafe { &(*self.slot()).private }, self.sense_mut())
+    }
+
+    /// Gives the command back, done. In any context.
+    #[inline]
+    pub fn complete(self, host: HostByte, status: Status) {
+        let mut cmd = self.release();
+        // SAFETY: The command is valid, and not yet given back: nobody else changes it.
+        unsafe { cmd.as_mut() }.result = combine(host, status);
+        // SAFETY: The SCSI layer has passed the command to the driver, and this is the only time
+        // that it is given back, as there was only one `Command`.
+        unsafe { bindings::scsi_done(cmd.as_ptr()) };
+    }
+
+    /// Refuses the command for the moment; the SCSI layer tries again. In `queue_command` only.
+    pub fn busy(self) -> Busy<T> {
+        Busy(self)
+    }
+
+    /// Clears the flag that the driver has the command.
+    #[inline]
+    fn release(self) -> NonNull<bindings::scsi_cmnd> {
+        // SAFETY: The slot is valid with the command.
+        unsafe { Slot::header(self.slot()) }.0.store(0, Release);
+        // INVARIANT: From here on there is no `Command`.
+        self.into_raw()
+    }
+}
+
+impl<T: Driver> Busy<T> {
+    /// Leaves the command to the SCSI layer.
+    pub(super) fn refuse(self) {
+        self.0.release();
+    }
+}
+
+impl<T: Driver> Drop for Command<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; what is left of `self` is not used any more.
+        let command = unsafe { Self::from_raw(self.cmd) };
+        command.complete(HostByte::ERROR, Status::GOOD);
+    }
+}

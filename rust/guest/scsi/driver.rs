@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a driver of a SCSI host does.
+
+use super::{
+    Busy,
+    Command,
+    EhCommand,
+    QueueMaps,
+    Recovery, //
+};
+use crate::bindings;
+use core::marker::PhantomData;
+use kernel::{
+    prelude::*,
+    ThisModule, //
+};
+
+/// What to do with a command that takes longer than it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Give it the same time again.
+    Wait,
+    /// Let the error handling deal with it.
+    Recover,
+}
+
+/// A driver of a SCSI host.
+///
+/// All of it that has `&self` may be called on several CPUs at the same time.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[vtable]
+/// impl scsi::Driver for Adapter {
+///     type Private = ();
+///     const MODULE: ThisModule = <crate::LocalModule as ModuleMetadata>::THIS_MODULE;
+///     const NAME: &'static CStr = c_str!("An adapter");
+///     const PROC_NAME: &'static CStr = c_str!("adapter");
+///
+///     fn queue_command(&self, command: scsi::Command<Self>) -> Result<(), scsi::Busy<Self>> {
+///         command.complete(scsi::HostByte::BAD_TARGET, scsi::Status::GOOD);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[vtable]
+pub trait Driver: Send + Sync + Sized + 'static {
+    /// What the driver keeps with each command; all zeros at first.
+    type Private: Zeroable + Send;
+
+    /// The module of the driver.
+    const MODULE: ThisModule;
+
+    /// The name of the host for people.
+    const NAME: &'static CStr;
+
+    /// The name of the host for programs, in `/sys/class/scsi_host/*/proc_name`.
+    const PROC_NAME: &'static CStr;
+
+    /// No piece of data crosses a multiple of this plus one.
+    const DMA_BOUNDARY: usize = u32::MAX as usize;
+
+    /// Whether the queue depth of a device falls when it reports that its queue is full.
+    const TRACK_QUEUE_DEPTH: bool = false;
+
+    /// Whether a device's queue depth may be no more than what the host started with.
+    const LIMIT_QUEUE_DEPTH: bool = false;
+
+    /// Carries a command out, or begins to. In atomic context.
+    ///
+    /// # Errors
+    ///
+    /// The command itself, if it is to be tried again later.
+    fn queue_command(&self, command: Command<Self>) -> core::result::Result<(), Busy<Self>>;
+
+    /// No more commands come for now on the hardware queue `queue`, though none was the last.
+    fn commit(&self, _queue: u16) {}
+
+    /// Completes what is done on a hardware queue that is polled. Returns how many there were.
+    fn poll(&self, _queue: u16) -> usize {
+        0
+    }
+
+    /// Says which CPU uses which hardware queue. Without it, the SCSI layer decides.
+    fn map_queues(&self, _maps: &mut QueueMaps<'_>) {}
+
+    /// Ends a command that the driver has. Sleeps.
+    ///
+    /// [`Recovery::Success`] means that the driver does not have the command any more; the
+    /// wrapper says [`Recovery::Failed`] if it does.
+    fn abort(&self, _command: &EhCommand<'_, Self>) -> Recovery {
+        Recovery::Failed
+    }
+
+    /// Resets the device that a command is for. Sleeps.
+    fn reset_device(&self, _command: &EhCommand<'_, Self>) -> Recovery {
+        Recovery::Failed
+    }
+
+    /// What to do with a command that takes longer than it should. In atomic context.
+    fn timed_out() -> Timeout {
+        Timeout::Recover
+    }
+
+    /// A device is about to be looked for.
+    fn init_device(_device: &mut DeviceSetup<'_>) {}
+}
+
+/// A device that is about to be looked for.
+pub struct DeviceSetup<'a> {
+    sdev: &'a mut bindings::scsi_device,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a> DeviceSetup<'a> {
+    pub(super) fn new(sdev: &'a mut bindings::scsi_device) -> Self {
+        Self {
+            sdev,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Has the vital product data pages read even from a device that seems too old for them.
+    pub fn try_vital_product_data(&mut self) {
+        self.sdev.sdev_bflags = bindings::BLIST_TRY_VPD_PAGES;
+    }
+}

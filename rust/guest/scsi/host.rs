@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A host that is registered with the SCSI layer.
+
+use super::{
+    template::Template,
+    Driver,
+    HostRef, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    mem::size_of,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    device,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        rcu,
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// What a host can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Hardware queues, at least 1.
+    pub queues: u32,
+    /// Maps of hardware queues, by [`QueueKind::maps`](super::QueueKind::maps).
+    pub maps: u32,
+    /// Commands in flight on each hardware queue.
+    pub queue_depth: u32,
+    /// Commands in flight to each device.
+    pub commands_per_device: u32,
+    /// Pieces of data in each command.
+    pub segments: u16,
+    /// Sectors of 512 bytes in each command.
+    pub sectors: u32,
+    /// Bytes in the command descriptor block.
+    pub cdb_len: u16,
+    /// Targets.
+    pub targets: u32,
+    /// Logical units of each target, as the SCSI layer counts them.
+    pub luns: u64,
+}
+
+/// What is in the part of a `struct Scsi_Host` that is the driver's.
+///
+/// # Invariants
+///
+/// `driver` is an `Arc` of `T` as a raw pointer, or null before the host is registered and an RCU
+/// grace period after it is not any more.
+pub(super) struct HostData<T> {
+    driver: Atomic<*mut T>,
+}
+
+impl<T: Driver> HostData<T> {
+    /// # Safety
+    ///
+    /// `shost` must be valid for `'a`, and allocated by [`Host::register`] with this `T`.
+    unsafe fn of<'a>(shost: *mut bindings::Scsi_Host) -> &'a Self {
+        // SAFETY: The space was allocated with the host, and zeros are valid.
+        unsafe { &*(&raw const (*shost).hostdata).cast() }
+    }
+
+    /// The driver of a host.
+    ///
+    /// # Safety
+    ///
+    /// As for `of`, and the host must be registered during `'a`.
+    #[inline]
+    pub(super) unsafe fn driver<'a>(shost: *mut bindings::Scsi_Host) -> &'a T {
+        // SAFETY: By the safety requirement, and the type invariant.
+        unsafe { &*Self::of(shost).driver.load(Relaxed) }
+    }
+
+    /// The driver of a host, unless that is not registered any more.
+    ///
+    /// # Safety
+    ///
+    /// As for `of`.
+    pub(super) unsafe fn upgrade(shost: *mut bindings::Scsi_Host) -> Option<Arc<T>> {
+        let _rcu = rcu::read_lock();
+        // SAFETY: By the safety requirement.
+        let driver = unsafe { Self::of(shost) }.driver.load(Acquire);
+        if driver.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant, and we are in an RCU read-side section.
+        Some(unsafe { ArcBorrow::from_raw(driver) }.into())
+    }
+}
+
+/// A host that is registered with the SCSI layer. Dropping it removes the host, with its devices,
+/// after what they have in flight was completed. That sleeps.
+///
+/// # Invariants
+///
+/// `shost` is a host with the template of `T`, of which we hold a reference. It is registered.
+pub struct Host<T: Driver> {
+    shost: NonNull<bindings::Scsi_Host>,
+    _driver: PhantomData<Arc<T>>,
+}
+
+// SAFETY: A host may be used from any thread.
+unsafe impl<T: Driver> Send for Host<T> {}
+
+// SAFETY: A host may be used from any thread.
+unsafe impl<T: Driver> Sync for Host<T> {}
+
+impl<T: Driver> Host<T> {
+    /// Registers a host as a child of `parent`, which is also what does DMA for it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the limits make no sense, `ENOMEM`, or what the SCSI layer says.
+    pub fn register(
+        parent: &device::Device<device::Bound>,
+        driver: Arc<T>,
+        limits: &Limits,
+    ) -> Result<Self> {
+        Template::<T>::check()?;
+        // SAFETY: The template is a constant. The private part is zeroed.
+        let shost = unsafe {
+            bindings::scsi_host_alloc(Template::<T>::VALUE, size_of::<HostData<T>>() as c_int)
+        };
+        let shost = NonNull::new(shost).ok_or(ENOMEM)?;
+        // SAFETY: The host is new, nobody else has it.
+        let result = limits.apply(unsafe { &mut *shost.as_ptr() });
+        // SAFETY: The host is valid; its private part is that of `T`.
+        let slot = &unsafe { HostData::<T>::of(shost.as_ptr()) }.driver;
+        slot.store(Arc::into_raw(driver).cast_mut(), Release);
+
+        // CAST: A `device::Device` is transparent over a `struct device`.
+        let parent = ptr::from_ref(parent).cast_mut().cast::<bindings::device>();
+        let result = result.and_then(|()| {
+            // SAFETY: The host is complete, and the parent is valid.
+            to_result(unsafe { bindings::scsi_add_host_with_dma(shost.as_ptr(), parent, parent) })
+        });
+        if let Err(error) = result {
+            // SAFETY: The host was not registered, and this is our reference.
+            unsafe { Self::release(shost) };
+            return Err(error);
+        }
+        // INVARIANT: It is registered now.
+        Ok(Self {
+            shost,
+            _driver: PhantomData,
+        })
+    }
+
+    /// A reference to the host.
+    pub fn reference(&self) -> HostRef {
+        // SAFETY: Valid by the type invariant.
+        unsafe { HostRef::new(self.shost) }
+    }
+
+    /// Takes the driver from a host, and gives the reference to it up.
+    ///
+    /// # Safety
+    ///
+    /// The host must not be registered, and `shost` a reference that the caller gives up.
+    unsafe fn release(shost: NonNull<bindings::Scsi_Host>) {
+        // SAFETY: The host is valid; its private part is that of `T`.
+        let slot = &unsafe { HostData::<T>::of(shost.as_ptr()) }.driver;
+        let driver = slot.xchg(ptr::null_mut(), Relaxed);
+        rcu::synchronize_rcu();
+        // SAFETY: Made in `register`. Nobody who got it from the slot is without a reference of
+        // his own any more.
+        drop(unsafe { Arc::from_raw(driver.cast_const()) });
+        // SAFETY: By the safety requirement.
+        unsafe { bindings::scsi_host_put(shost.as_ptr()) };
+    }
+}
+
+impl<T: Driver> Drop for Host<T> {
+    fn drop(&mut self) {
+        // SAFETY: The host is registered by the type invariant.
+        unsafe { bindings::scsi_remove_host(self.shost.as_ptr()) };
+        // SAFETY: It was just removed, and the reference is ours by the type invariant.
+        unsafe { Self::release(self.shost) };
+    }
+}
+
+impl Limits {
+    fn apply(&self, shost: &mut bindings::Scsi_Host) -> Result {
+        let queue_depth = i16::try_from(self.queue_depth).unwrap_or(i16::MAX);
+        let per_device = i16::try_from(self.commands_per_device).unwrap_or(i16::MAX);
+        if queue_depth == 0 || per_device == 0 || self.queues == 0 || self.segments == 0 {
+            return Err(EINVAL);
+        }
+        shost.nr_hw_queues = self.queues;
+        shost.nr_maps = self.maps;
+        shost.can_queue = queue_depth.into();
+        shost.cmd_per_lun = per_device.min(queue_depth);
+        shost.sg_tablesize = self.segments;
+        shost.max_sectors = self.sectors;
+        shost.max_cmd_len = self.cdb_len;
+        shost.max_channel = 0;
+        shost.max_id = self.targets;
+        shost.max_lun = self.luns;
+        Ok(())
+    }
+}

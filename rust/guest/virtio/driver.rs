@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A driver for virtio devices, and its registration.
+
+use super::{
+    device::DRIVER_OFFSET,
+    Device,
+    Handler,
+    IdTable,
+    Queues, //
+};
+use crate::bindings;
+use kernel::{
+    device::{
+        Core,
+        CoreInternal, //
+    },
+    driver,
+    error::{
+        from_result,
+        to_result, //
+    },
+    prelude::*,
+    sync::Arc,
+    types::Opaque,
+    ThisModule, //
+};
+
+/// A driver for virtio devices.
+///
+/// # Examples
+///
+/// ```ignore
+/// use guest::virtio;
+///
+/// guest::virtio_device_table!(IDS, [virtio::DeviceId::new(4)]);
+///
+/// impl virtio::Driver for Entropy {
+///     type Data = Self;
+///     type Handler = Source;
+///     const ID_TABLE: virtio::IdTable = &IDS;
+///     const FEATURES: &'static [u32] = &[];
+///
+///     fn probe(
+///         dev: &virtio::Device<Core<'_>>,
+///         queues: &Arc<virtio::Queues<Source>>,
+///     ) -> Result<Pin<KBox<Self>>> {
+///         let mut plan = virtio::Plan::new();
+///         let input = plan.add(c_str!("input"), virtio::Callback::Interrupt)?;
+///         queues.find(plan, 0)?;
+///         // …
+///     }
+/// }
+/// ```
+pub trait Driver: 'static {
+    /// What the driver has of a device. Dropping it is unbinding.
+    type Data: Send;
+
+    /// What handles the interrupts.
+    type Handler: Handler;
+
+    /// The devices that the driver is for.
+    const ID_TABLE: IdTable;
+
+    /// Numbers of the features that the driver can use.
+    const FEATURES: &'static [u32];
+
+    /// A device has been found.
+    ///
+    /// The queues that `queues` is made to find are deleted after the data was dropped, or when
+    /// this fails.
+    fn probe(
+        dev: &Device<Core<'_>>,
+        queues: &Arc<Queues<Self::Handler>>,
+    ) -> Result<Pin<KBox<Self::Data>>>;
+}
+
+/// Makes a bus driver of a [`Driver`].
+pub struct Adapter<T: Driver>(T);
+
+/// What the adapter has of a device.
+///
+/// Order of drop: first the data, which may still use the device.
+struct Binding<T: Driver> {
+    data: Pin<KBox<T::Data>>,
+    queues: Arc<Queues<T::Handler>>,
+}
+
+// SAFETY:
+// - `virtio_driver` is a C type.
+// - No private data is stored by the means of `driver::Registration`: the adapter keeps it itself
+//   and has cleared the pointer before the registration looks at it.
+// - `DRIVER_OFFSET` is the offset of the embedded `struct device_driver`.
+unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+    type DriverType = bindings::virtio_driver;
+    type DriverData<'bound> = ();
+    const DEVICE_DRIVER_OFFSET: usize = DRIVER_OFFSET;
+}
+
+// SAFETY: A driver that was registered can be unregistered.
+unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+    unsafe fn register(
+        reg: &Opaque<Self::DriverType>,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result {
+        let drv = reg.get();
+        // SAFETY: `drv` is valid, zeroed, and nobody else's before it is registered.
+        unsafe {
+            (*drv).driver.name = name.as_char_ptr();
+            (*drv).id_table = T::ID_TABLE.as_ptr();
+            (*drv).feature_table = T::FEATURES.as_ptr();
+            (*drv).feature_table_size = T::FEATURES.len() as u32;
+            (*drv).probe = Some(Self::probe_callback);
+            (*drv).remove = Some(Self::remove_callback);
+            (*drv).freeze = Some(Self::freeze_callback);
+        }
+        // SAFETY: `drv` is a complete driver, pinned until it is unregistered.
+        to_result(unsafe { bindings::__register_virtio_driver(drv, module.as_ptr()) })
+    }
+
+    unsafe fn unregister(reg: &Opaque<Self::DriverType>) {
+        // SAFETY: It was registered, by the safety requirement.
+        unsafe { bindings::unregister_virtio_driver(reg.get()) }
+    }
+}
+
+impl<T: Driver> Adapter<T> {
+    unsafe extern "C" fn probe_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls with a valid device, which it keeps bound during the call.
+        let dev = unsafe { &*vdev.cast::<Device<CoreInternal<'_>>>() };
+        from_result(|| {
+            let queues = Queues::new(dev)?;
+            match Self::bind(dev, &queues) {
+                Ok(()) => Ok(0),
+                Err(error) => {
+                    // SAFETY: The bus unbinds a device whose probe has failed.
+                    unsafe { queues.teardown() };
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn bind(dev: &Device<CoreInternal<'_>>, queues: &Arc<Queues<T::Handler>>) -> Result {
+        let slot = KBox::<Binding<T>>::new_uninit(GFP_KERNEL)?;
+        let data = T::probe(dev, queues)?;
+        let queues = queues.clone();
+        let binding = KBox::into_raw(slot.write(Binding { data, queues }));
+        // SAFETY: The device is valid; its driver data is ours while it is bound.
+        unsafe { bindings::dev_set_drvdata(&raw mut (*dev.as_raw()).dev, binding.cast()) };
+        Ok(())
+    }
+
+    unsafe extern "C" fn remove_callback(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The bus calls with a valid device.
+        let dev = unsafe { &raw mut (*vdev).dev };
+        // SAFETY: The driver data of a bound device is what `bind` has put there.
+        let binding = unsafe {
+            let ptr = bindings::dev_get_drvdata(dev);
+            bindings::dev_set_drvdata(dev, core::ptr::null_mut());
+            KBox::from_raw(ptr.cast::<Binding<T>>())
+        };
+        let Binding { data, queues } = KBox::into_inner(binding);
+        drop(data);
+        // SAFETY: The bus unbinds the device now.
+        unsafe { queues.teardown() };
+    }
+
+    /// Refuses suspend: without this, the bus would reset the device and leave the driver with
+    /// queues that the device has forgotten.
+    unsafe extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls with a valid device.
+        let dev = unsafe { &*vdev.cast::<Device<CoreInternal<'_>>>() };
+        kernel::dev_err!(dev.as_ref(), "suspend is not supported by this driver\n");
+        EOPNOTSUPP.to_errno()
+    }
+}
+
+/// Declares a module that is one virtio driver.
+///
+/// # Examples
+///
+/// ```ignore
+/// guest::module_virtio_driver! {
+///     type: Entropy,
+///     name: "entropy",
+///     authors: ["Author name"],
+///     description: "Description",
+///     license: "GPL",
+/// }
+/// ```
+#[macro_export]
+macro_rules! module_virtio_driver {
+    ($($f:tt)*) => {
+        ::kernel::module_driver!(<T>, $crate::virtio::Adapter<T>, { $($f)* });
+    };
+}

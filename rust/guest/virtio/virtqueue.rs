@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One virtqueue, and the requests that it owns.
+//!
+//! What is checked where: the *vring core* of the kernel keeps, in memory that the device does
+//! not see, which descriptor belongs to which request. It checks that an id in the used ring is
+//! in range and belongs to a request that is outstanding; anything else marks the queue as broken
+//! and returns nothing. So of the pointers that went in, each comes out at most once, and no
+//! other comes out. [`Virtqueue`] relies on that alone. The *used length* is the device's word,
+//! and is handed on as such.
+
+use super::Segments;
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    pin::{
+        pin,
+        Pin, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        rcu,
+        Arc,
+        SpinLockIrq, //
+    }, //
+};
+
+/// A request that can be given to a virtqueue, which owns it until the device has returned it.
+///
+/// # Safety
+///
+/// - What `readable` and `writable` add must be memory that the token owns, at a fixed address,
+///   until the pointer of `into_raw` has become a token again and that was dropped or changed.
+/// - Nothing but the device may write to it in that time.
+pub unsafe trait Token: Sized + Send {
+    /// Gives up the token for a pointer.
+    fn into_raw(self) -> NonNull<c_void>;
+
+    /// Makes the token of a pointer again.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must come from `into_raw` of the same type, and be used only once.
+    unsafe fn from_raw(ptr: NonNull<c_void>) -> Self;
+
+    /// Adds the memory that the device reads.
+    fn readable(&self, segments: Pin<&mut Segments>);
+
+    /// Adds the memory that the device writes.
+    fn writable(&self, segments: Pin<&mut Segments>);
+}
+
+/// Whether the device is told of a new request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kick {
+    /// At once, unless it has said that it does not want to be told.
+    Now,
+    /// Later, by [`Virtqueue::kick`] or with another request.
+    Later,
+}
+
+/// Why a queue did not take a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room (or no memory) at the moment.
+    Full,
+    /// The queue is broken or gone; it will never take one again.
+    Broken,
+}
+
+/// A request that a queue did not take.
+pub struct Refused<T> {
+    /// The request.
+    pub token: T,
+    /// The reason.
+    pub reason: Refusal,
+}
+
+/// A virtqueue whose requests are tokens of type `T`.
+///
+/// All methods may be called in any context, interrupts included, and at any time. Each queue has
+/// a lock of its own.
+#[pin_data]
+pub struct Virtqueue<T: Token> {
+    #[pin]
+    ring: SpinLockIrq<Ring>,
+    _token: PhantomData<fn(T) -> T>,
+}
+
+/// # Invariants
+///
+/// `vq` is null, or points to a `struct virtqueue` that is valid while `vq` is not null, and for
+/// an RCU grace period after that. All requests in it are tokens of the type of the owner.
+struct Ring {
+    vq: *mut bindings::virtqueue,
+}
+
+// SAFETY: The pointer is used under the lock, from any thread.
+unsafe impl Send for Ring {}
+
+impl<T: Token> Virtqueue<T> {
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                // INVARIANT: Null.
+                ring <- new_spinlock_irq!(Ring { vq: ptr::null_mut() }),
+                _token: PhantomData,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Gives a request to the device.
+    ///
+    /// # Errors
+    ///
+    /// The request itself, with the [`Refusal`].
+    #[inline]
+    pub fn add(&self, token: T, kick: Kick) -> core::result::Result<(), Refused<T>> {
+        let mut ring = self.ring.lock();
+        ring.add(token)?;
+        if kick == Kick::Now {
+            self.notify(ring);
+        }
+        Ok(())
+    }
+
+    /// Tells the device of the requests that it has not been told of.
+    pub fn kick(&self) {
+        self.notify(self.ring.lock());
+    }
+
+    /// Decides under the lock whether the device is to be notified, and does so outside of it,
+    /// because a notification may take as long as the device likes.
+    #[inline]
+    fn notify(&self, ring: kernel::sync::SpinLockIrqGuard<'_, Ring>) {
+        let vq = ring.vq;
+        // SAFETY: Valid when not null, by the type invariant.
+        let needed = !vq.is_null() && unsafe { bindings::virtqueue_kick_prepare(vq) };
+        let rcu = rcu::read_lock();
+        drop(ring);
+        if needed {
+            // SAFETY: `vq` was valid under the lock. The RCU read lock was taken before the lock
+            // was released, so it stays valid by the type invariant of `Ring`.
+            unsafe { bindings::virtqueue_notify(vq) };
+        }
+        drop(rcu);
+    }
+
+    /// Takes what the device has returned, until there is no more, and has the device interrupt
+    /// for what comes after. Returns the number of requests.
+    ///
+    /// `f` gets each request with its used length. It runs under the lock of the queue, and must
+    /// not use the queue.
+    #[inline]
+    pub fn drain(&self, mut f: impl FnMut(T, u32)) -> usize {
+        let mut count = 0;
+        let mut ring = self.ring.lock();
+        loop {
+            ring.disable_callback();
+            while let Some((token, used_len)) = ring.pop() {
+                f(token, used_len);
+                count += 1;
+            }
+            // What came while the callback was off has caused no interrupt: look again.
+            if ring.enable_callback() {
+                return count;
+            }
+        }
+    }
+
+    /// Takes what the device has returned by now, for a queue without callback. As
+    /// [`Virtqueue::drain`] otherwise.
+    pub fn poll(&self, mut f: impl FnMut(T, u32)) -> usize {
+        let mut count = 0;
+        let mut ring = self.ring.lock();
+        while let Some((token, used_len)) = ring.pop() {
+            f(token, used_len);
+            count += 1;
+        }
+        count
+    }
+
+    /// Number of descriptors, or 0 if the queue is gone.
+    pub fn size(&self) -> u32 {
+        let ring = self.ring.lock();
+        if ring.vq.is_null() {
+            return 0;
+        }
+        // SAFETY: Valid when not null, by the type invariant.
+        unsafe { bindings::virtqueue_get_vring_size(ring.vq) }
+    }
+}
+
+impl Ring {
+    #[inline]
+    fn add<T: Token>(&mut self, token: T) -> core::result::Result<(), Refused<T>> {
+        if self.vq.is_null() {
+            let reason = Refusal::Broken;
+            return Err(Refused { token, reason });
+        }
+        let mut segments = pin!(Segments::new());
+        token.readable(segments.as_mut());
+        let readable = segments.len();
+        token.writable(segments.as_mut());
+        let writable = segments.len() - readable;
+        let data = token.into_raw();
+
+        // SAFETY:
+        // - The queue is valid by the type invariant, and we have its lock.
+        // - The lists are valid by the invariant of `Segments`, and hold as many as we say.
+        // - Their memory is the device's until the request comes back, by the rules for `Token`.
+        let result = unsafe {
+            bindings::virtqueue_add_sgs(
+                self.vq,
+                segments.as_mut_ptr(),
+                readable as u32,
+                writable as u32,
+                data.as_ptr(),
+                bindings::GFP_ATOMIC,
+            )
+        };
+        if result == 0 {
+            return Ok(());
+        }
+        let reason = if result == EIO.to_errno() {
+            Refusal::Broken
+        } else {
+            Refusal::Full
+        };
+        // SAFETY: Just made by `into_raw`; the queue has not taken it.
+        let token = unsafe { T::from_raw(data) };
+        Err(Refused { token, reason })
+    }
+
+    #[inline]
+    fn pop<T: Token>(&mut self) -> Option<(T, u32)> {
+        let mut used_len = 0;
+        if self.vq.is_null() {
+            return None;
+        }
+        // SAFETY: The queue is valid by the type invariant, and we have its lock.
+        let data = unsafe { bindings::virtqueue_get_buf(self.vq, &mut used_len) };
+        // SAFETY: The vring core returns what `add` gave it, of type `T` by the type invariant,
+        // each only once. The device has no more use for it.
+        NonNull::new(data).map(|data| (unsafe { T::from_raw(data) }, used_len))
+    }
+
+    #[inline]
+    fn disable_callback(&mut self) {
+        if !self.vq.is_null() {
+            // SAFETY: The queue is valid by the type invariant, and we have its lock.
+            unsafe { bindings::virtqueue_disable_cb(self.vq) };
+        }
+    }
+
+    /// Returns whether nothing has come in the meantime.
+    #[inline]
+    fn enable_callback(&mut self) -> bool {
+        // SAFETY: The queue is valid if not null by the type invariant, and we have its lock.
+        self.vq.is_null() || unsafe { bindings::virtqueue_enable_cb(self.vq) }
+    }
+}
+
+/// A virtqueue of any token type, as [`Queues`](super::Queues) sees it.
+pub(super) trait RawQueue: Send + Sync {
+    /// Connects the queue.
+    ///
+    /// # Safety
+    ///
+    /// `vq` must be valid until an RCU grace period after `revoke`, and empty.
+    unsafe fn attach(&self, vq: *mut bindings::virtqueue);
+
+    /// Disconnects the queue, and drops what is in it.
+    ///
+    /// # Safety
+    ///
+    /// The device must have been reset since it was last told of a request.
+    unsafe fn revoke(&self);
+}
+
+impl<T: Token> RawQueue for Virtqueue<T> {
+    unsafe fn attach(&self, vq: *mut bindings::virtqueue) {
+        // INVARIANT: By the safety requirement; an empty queue has no wrong tokens.
+        self.ring.lock().vq = vq;
+    }
+
+    unsafe fn revoke(&self) {
+        let mut ring = self.ring.lock();
+        let vq = core::mem::replace(&mut ring.vq, ptr::null_mut());
+        if vq.is_null() {
+            return;
+        }
+        loop {
+            // SAFETY: The queue is valid by the type invariant, we have its lock, and the device
+            // no longer uses it by the safety requirement.
+            let data = unsafe { bindings::virtqueue_detach_unused_buf(vq) };
+            let Some(data) = NonNull::new(data) else {
+                return;
+            };
+            // SAFETY: As in `Ring::pop`.
+            drop(unsafe { T::from_raw(data) });
+        }
+    }
+}
