@@ -29,6 +29,11 @@
 //! - **Nexus.** A target has one initiator, the guest. A unit belongs to one
 //!   target.
 
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test may fail")
+)]
+
 pub mod attention;
 pub mod backing;
 pub mod command;
@@ -40,6 +45,8 @@ mod identity;
 mod report_luns;
 pub mod target;
 mod tasks;
+#[cfg(test)]
+mod testing;
 pub mod unit;
 
 pub use attention::Attention;

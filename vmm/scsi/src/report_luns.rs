@@ -52,7 +52,7 @@ fn write_list<I: Iterator<Item = Lun>>(mut data: DataIn<'_>, luns: impl Fn() -> 
     let len = luns().count().saturating_mul(size_of::<u64>());
     // At most 16,385 units of 8 bytes each.
     let len = u32::try_from(len).unwrap_or(u32::MAX);
-    data.put(&len.to_be_bytes()).put(&[0; 4]);
+    data.put(&len.to_be_bytes()).put(&[0_u8; 4]);
     for lun in luns() {
         data.put(&lun.encode());
     }

@@ -4,9 +4,11 @@
 
 mod management;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hospes_device::counters::Counted;
@@ -52,6 +54,9 @@ pub struct Target {
     units: Mutex<Arc<Units>>,
     /// Counts changes of `units`, under its lock.
     generation: AtomicU64,
+    /// Whether there was a command yet: before, there is nobody to tell what
+    /// units come and go, of which there may be thousands.
+    in_use: AtomicBool,
     queues: Mutex<Vec<Weak<TaskList>>>,
     delay: Delay,
 }
@@ -79,7 +84,7 @@ impl Target {
         if units.0.contains_key(&address) {
             return Err(TargetError::Occupied(address));
         }
-        units.raise(address.target, Attention::LunsChanged);
+        self.tell_changed(&units, address.target);
         Arc::make_mut(&mut units)
             .0
             .insert(address, Arc::new(Unit::new(server)));
@@ -99,7 +104,7 @@ impl Target {
             let removed = Arc::make_mut(&mut units).0.remove(&address);
             let removed = removed.ok_or(TargetError::Absent(address))?;
             self.generation.fetch_add(1, Ordering::Release);
-            units.raise(address.target, Attention::LunsChanged);
+            self.tell_changed(&units, address.target);
             removed
         };
         let scope = Scope::Unit {
@@ -147,6 +152,19 @@ impl Target {
         for unit in self.snapshot().0.values() {
             unit.server.reset();
             unit.attentions.raise(Attention::PowerOn);
+        }
+    }
+
+    fn tell_changed(&self, units: &Units, target: u8) {
+        if self.in_use.load(Ordering::Relaxed) {
+            units.raise(target, Attention::LunsChanged);
+        }
+    }
+
+    fn note_in_use(&self) {
+        // The common case must not write to a line that queues share.
+        if !self.in_use.load(Ordering::Relaxed) {
+            self.in_use.store(true, Ordering::Relaxed);
         }
     }
 
