@@ -6,7 +6,7 @@ OUT=$HOSPES_ROOT/out
 # make_parts KERNEL...: kernel trees, our modules for them, the static tools.
 # Sets PARTS to the arguments that tell the lab where they are.
 make_parts() {
-	local kernel directory
+	local kernel directory tool
 	PARTS=()
 	mkdir -p "$OUT/log"
 	"$HOSPES_ROOT/scripts/buildroot" path >/dev/null
@@ -18,8 +18,13 @@ make_parts() {
 		directory=$(logged "modules for the $kernel kernel" "$HOSPES_ROOT/scripts/modules" "$kernel")
 		PARTS+=(--modules "$kernel=$directory")
 	done
-	logged "VMM and tools" "$HOSPES_ROOT/scripts/vmm" >/dev/null
-	PARTS+=(--tools "$OUT/bin")
+	directory=$(logged "VMM and tools" "$HOSPES_ROOT/scripts/vmm" build)
+	# Every guest gets a copy, so without what only a debugger reads.
+	mkdir -p "$OUT/bin"
+	for tool in hospes diskcheck; do
+		"$HOSPES_ROOT/scripts/buildroot" run strip -o "$OUT/bin/$tool" "$directory/$tool"
+	done
+	PARTS+=(--tools "$OUT/bin" --cargo-target "$(dirname "$(dirname "$directory")")")
 }
 
 # logged WHAT COMMAND…: COMMAND's output is kept, and shown only if it fails.

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import backend, cases, demo, guest, host, matrix, modules, surface, table, tsc
+from . import cases, cpu, demo, guest, host, matrix, modules, surface, table
 from .report import Progress, Summary
 
 
@@ -67,7 +67,7 @@ def _test(args: argparse.Namespace) -> int:
     runner = matrix.Runner(parts, args.out, progress, args.jobs)
     if boots:
         progress.say(f"{len(pairs)} cases in {len(boots)} boots, {args.jobs} at a time, "
-                     f"KVM {backend.path_to_kvm()}, TSC {tsc.khz()} kHz")
+                     f"KVM {cpu.path_to_kvm()}, TSC {cpu.tsc_khz()} kHz")
         verdicts += runner.run(boots)
     compared = surface.compare(verdicts)
     for verdict in compared:
@@ -82,7 +82,7 @@ def _test(args: argparse.Namespace) -> int:
 def _lab(parts: guest.Parts, runner: matrix.Runner) -> dict[str, object]:
     return {
         "date": datetime.date.today().isoformat(),
-        "kvm": backend.path_to_kvm(),
+        "kvm": cpu.path_to_kvm(),
         "kernels": {name: modules.tree(tree).release for name, tree in parts.kernels.items()},
         "lab_deaths": runner.lab_deaths,
     }

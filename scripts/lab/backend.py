@@ -11,14 +11,12 @@ carries nothing but its own kernel's messages.
 
 from __future__ import annotations
 
-import functools
 import os
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import modules, tsc
+from . import cpu, modules
 from .guest import Parts
 from .initramfs import Archive
 from .vmm import qemu_base
@@ -51,22 +49,6 @@ class Session:
         """An output as far as it came."""
         path = self.directory / name
         return path.read_text(errors="replace") if path.exists() else ""
-
-
-@functools.cache
-def hardware() -> bool:
-    """Whether the processor runs guests (VMX or SVM).
-
-    Asking /dev/kvm would not do: it can exist on a machine that cannot run an
-    ordinary guest.
-    """
-    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return bool(flags and {"vmx", "svm"} & set(flags[1].split()))
-
-
-def path_to_kvm() -> str:
-    """For reports."""
-    return "direct" if hardware() else "nested"
 
 
 class Local:
@@ -123,7 +105,7 @@ class Nested:
     def _command(self, parts: Parts, directory: Path, initrd: Path) -> list[str]:
         # One processor, and the TSC's rate told: without either the level 1
         # kernel sometimes loses timer interrupts (see Documentation/lab.md).
-        append = f"console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc_early_khz={tsc.khz()}"
+        append = f"console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
         words = qemu_base(1, OUTER_MIB, "tcg")
         words += ["-kernel", str(parts.image("stock")), "-initrd", str(initrd)]
         words += ["-append", append, "-serial", f"file:{directory}/outer"]
@@ -156,4 +138,4 @@ class Nested:
 
 def for_vmm(vmm: str) -> Local | Nested:
     """The backend that can run a VMM on this machine."""
-    return Nested() if vmm == "hospes" and not hardware() else Local()
+    return Nested() if vmm == "hospes" and not cpu.runs_guests() else Local()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from . import backend, cases, matrix, modules
+from . import cases, cpu, matrix, modules
 from .guest import Parts
 from .matrix import Attempt, Runner
 from .report import Progress, Verdict
@@ -21,7 +21,7 @@ def run(parts: Parts, runner: Runner, progress: Progress) -> bool:
     """Runs the demonstration; true if every byte was right."""
     (case,) = [one for one in cases.load(parts.root / "tests") if one.name == CASE]
     boot = cases.Boot(case.machines[0], [case])
-    progress.say(f"one guest: {boot.machine}; KVM {backend.path_to_kvm()}")
+    progress.say(f"one guest: {boot.machine}; KVM {cpu.path_to_kvm()}")
     attempt = runner.attempt(boot, [case], runner.out / "guest")
     verdicts = list(matrix.judge(attempt, [case], boot.machine, runner.out / "guest"))
     verdict = verdicts[0] if verdicts else Verdict(
@@ -43,7 +43,7 @@ def summary(parts: Parts, boot: cases.Boot, attempt: Attempt, verdict: Verdict) 
         f"VMM      {(parts.tools / 'hospes').relative_to(parts.root)} (static)",
         f"kernel   {release} ({unmodified})",
         f"machine  {attempt.stream.facts.get('cpus', '?')} vCPUs, {len(machine.disks)} disks on "
-        f"one controller, KVM {backend.path_to_kvm()}",
+        f"one controller, KVM {cpu.path_to_kvm()}",
         "",
     ]
     lines += table(attempt, verdict)

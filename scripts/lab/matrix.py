@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import backend, guest, job, ktap, tsc, vmm, watch
+from . import backend, cpu, guest, job, ktap, vmm, watch
 from .cases import Boot, Case
 from .machine import Machine
 from .report import Progress, Verdict
@@ -132,17 +132,17 @@ class Runner:
         kernel, initrd = place.names(files, scratch)
         limit = max((case.vmm_limit for case in cases), default=0) or limits.total
         command = vmm.command(
-            boot.machine, vmm.Boot(kernel, initrd, _append(boot, place), limit)
+            boot.machine, vmm.Boot(kernel, initrd, _append(boot), limit)
         )
         script = job.script(boot.machine, command)
         return place.start(script, self.parts, directory, scratch, files)
 
 
-def _append(boot: Boot, place: backend.Local | backend.Nested) -> str:
+def _append(boot: Boot) -> str:
     """The command line; an emulated kernel cannot calibrate its counter by itself."""
     line = guest.command_line(boot)
-    if boot.machine.vmm == "qemu" and not place.nested:
-        line += f" tsc_early_khz={tsc.khz()}"
+    if boot.machine.vmm == "qemu" and not cpu.runs_guests():
+        line += f" tsc_early_khz={cpu.tsc_khz()}"
     return line
 
 

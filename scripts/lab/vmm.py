@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import cpu
 from .machine import Machine
 
 GUEST_MIB = 512
@@ -39,19 +40,19 @@ def command(machine: Machine, boot: Boot) -> list[str]:
 
 def qemu_base(cpus: int, mib: int, accel: str) -> list[str]:
     """A QEMU machine without devices that ends when the guest would restart."""
-    cpu = "host" if accel == "kvm" else "EPYC"
+    model = "host" if accel == "kvm" else "EPYC"
     # With a thread for each processor, emulation sometimes runs an instruction
     # that another processor has already patched away (int3).
     acceleration = "kvm" if accel == "kvm" else f"tcg,thread={'multi' if cpus == 1 else 'single'}"
     return (
         f"qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -M q35"
-        f" -accel {acceleration} -cpu {cpu} -smp {cpus} -m {mib}"
+        f" -accel {acceleration} -cpu {model} -smp {cpus} -m {mib}"
     ).split()
 
 
-def qemu(machine: Machine, boot: Boot, accel: str = "tcg") -> list[str]:
+def qemu(machine: Machine, boot: Boot) -> list[str]:
     """QEMU with its own model of the controller."""
-    words = qemu_base(machine.vcpus, GUEST_MIB, accel)
+    words = qemu_base(machine.vcpus, GUEST_MIB, "kvm" if cpu.runs_guests() else "tcg")
     words += ["-kernel", boot.kernel, "-initrd", boot.initrd, "-append", boot.append]
     words += ["-serial", "stdio"]
     if machine.module == "virtio_scsi":

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from lab import host, job, surface, table, tsc
+from lab import cpu, host, job, surface, table
 from lab.initramfs import Archive
 from lab.machine import Disks, Machine
 from lab.report import Summary, Verdict
@@ -104,4 +104,4 @@ class Counter(unittest.TestCase):
     """The time stamp counter's rate."""
 
     def test_plausible(self):
-        self.assertGreater(tsc.khz(0.01), 500_000)
+        self.assertGreater(cpu.tsc_khz(0.01), 500_000)
