@@ -14,6 +14,11 @@
 //! copied once and checked, and each request is returned exactly once because
 //! it is an object whose drop returns it.
 
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test may fail")
+)]
+
 pub mod counters;
 pub mod device;
 pub mod limit;

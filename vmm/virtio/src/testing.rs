@@ -200,7 +200,7 @@ pub(crate) fn describe_chain(
 /// Looks again and again until there is something to see; gives up, and lets
 /// the test fail, after longer than any machine needs.
 pub(crate) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         if let Some(seen) = look() {
             return seen;
         }

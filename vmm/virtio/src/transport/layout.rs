@@ -123,7 +123,10 @@ impl Layout {
 
     /// The queue whose notification address is `offset` of its structure.
     pub(super) fn notified_queue(offset: u64) -> usize {
-        (offset / u64::from(NOTIFY_MULTIPLIER)) as usize
+        let queue = offset.checked_div(NOTIFY_MULTIPLIER.into());
+        queue
+            .and_then(|queue| usize::try_from(queue).ok())
+            .unwrap_or(usize::MAX)
     }
 
     /// Offset in BAR 0 of a queue's notification address.
