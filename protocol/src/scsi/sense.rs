@@ -14,8 +14,8 @@ const DESCRIPTOR_CURRENT: u8 = 0x72;
 const DEFERRED: u8 = 0x01;
 /// Bit 7 of byte 0 in fixed format, and of byte 2 of an information descriptor.
 const VALID: u8 = 0x80;
-/// Length of fixed-format sense data.
-const FIXED_LEN: usize = 18;
+/// ADDITIONAL SENSE LENGTH in fixed format: what follows the first 8 bytes.
+const FIXED_ADDITIONAL_LEN: u8 = 10;
 /// Length of the header of descriptor-format sense data.
 const DESCRIPTOR_HEADER_LEN: usize = 8;
 
@@ -251,9 +251,8 @@ impl Sense {
             self.key as u8,
         ]);
         bytes.push(&information.unwrap_or(0).to_be_bytes());
-        // ADDITIONAL SENSE LENGTH counts what follows it; then 4 bytes of
-        // command specific information.
-        bytes.push(&[10, 0, 0, 0, 0]);
+        // Four bytes of command specific information follow the length.
+        bytes.push(&[FIXED_ADDITIONAL_LEN, 0, 0, 0, 0]);
         bytes.push(&[self.additional.code, self.additional.qualifier, 0]);
         bytes.push(&self.field.map_or([0; 3], FieldPointer::encode));
         bytes
@@ -353,7 +352,7 @@ pub struct SenseBytes {
     len: usize,
 }
 
-const _: () = assert!(FIXED_LEN <= SenseBytes::CAPACITY);
+const _: () = assert!(8 + FIXED_ADDITIONAL_LEN as usize <= SenseBytes::CAPACITY);
 const _: () = assert!(DESCRIPTOR_HEADER_LEN + 12 + 8 <= SenseBytes::CAPACITY);
 
 impl SenseBytes {

@@ -18,26 +18,34 @@ use crate::identity;
 use crate::report_luns::report_luns;
 use crate::unit::{Task, Unit, Units};
 
-/// Executes a command.
-pub(crate) fn execute(units: &Units, command: &Command) -> Outcome {
-    if !units.has_target(command.target) {
-        return Outcome::NoTarget;
-    }
-    let unit = units.get(command.target, command.lun);
-    let result = match unit {
-        _ if command.attribute == TaskAttribute::Aca => {
-            Err(Sense::illegal(asc::INVALID_MESSAGE_ERROR).into())
-        }
-        Some(unit) => on_unit(units, unit, command),
-        None if command.lun == Lun::WellKnown(REPORT_LUNS_WELL_KNOWN) => {
-            on_well_known_unit(units, command)
-        }
-        None => on_absent_unit(units, command),
+/// Executes a command for `unit`, or for a unit that is absent.
+pub(crate) fn execute(units: &Units, unit: Option<&Unit>, command: &Command) -> Outcome {
+    let Some(unit) = unit else {
+        return execute_without_unit(units, command);
     };
-    if let (Some(unit), Err(Failure::Check { .. })) = (unit, &result) {
+    let result = check_attribute(command).and_then(|()| on_unit(units, unit, command));
+    if let Err(Failure::Check { .. }) = result {
         unit.counters.errors.inc();
     }
     Outcome::of(command, result)
+}
+
+fn execute_without_unit(units: &Units, command: &Command) -> Outcome {
+    if !units.has_target(command.target) {
+        return Outcome::NoTarget;
+    }
+    let result = check_attribute(command).and_then(|()| match command.lun {
+        Lun::WellKnown(REPORT_LUNS_WELL_KNOWN) => on_well_known_unit(units, command),
+        _ => on_absent_unit(units, command),
+    });
+    Outcome::of(command, result)
+}
+
+fn check_attribute(command: &Command) -> Result<(), Failure> {
+    match command.attribute {
+        TaskAttribute::Aca => Err(Sense::illegal(asc::INVALID_MESSAGE_ERROR).into()),
+        _ => Ok(()),
+    }
 }
 
 fn on_unit(units: &Units, unit: &Unit, command: &Command) -> Result<u64, Failure> {

@@ -44,7 +44,7 @@ fn sense_pages() {
 fn sense_other_values() {
     let (guest, _file) = guest();
     let page =
-        |control: u8, page: u8| guest.run(&[0x1a, 8, control << 6 | page, 0, 255, 0], &[], 255);
+        |control: u8, page: u8| guest.run(&[0x1a, 8, (control << 6) | page, 0, 255, 0], &[], 255);
     assert_eq!(page(1, 8).good()[4..8], [8, 0x12, 4, 0]);
     assert_eq!(page(1, 0x0a).good()[4..8], [0x0a, 0x0a, 0, 0]);
     assert_eq!(page(2, 8).good()[6], 4);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The way in for commands.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::command::{Command, Completion, Outcome};
+use crate::delay::Verdict;
+use crate::dispatch;
+use crate::target::Target;
+use crate::tasks::{TaskId, TaskList};
+use crate::unit::Units;
+
+/// Latencies beyond that are as good as endless.
+const MAX_LATENCY: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A submission queue of a target: one for each queue of the transport, so that
+/// these do not contend.
+pub struct Queue {
+    target: Arc<Target>,
+    tasks: Arc<TaskList>,
+    view: Mutex<View>,
+}
+
+/// The units as the queue last saw them.
+struct View {
+    generation: u64,
+    units: Arc<Units>,
+}
+
+impl Target {
+    /// A new queue.
+    pub fn queue(self: &Arc<Self>) -> Queue {
+        let tasks = Arc::new(TaskList::default());
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(&tasks));
+        let view = Mutex::new(self.view());
+        Queue {
+            target: Arc::clone(self),
+            tasks,
+            view,
+        }
+    }
+
+    fn view(&self) -> View {
+        let units = self.lock_units();
+        let generation = self.generation.load(Ordering::Acquire);
+        View {
+            generation,
+            units: Arc::clone(&units),
+        }
+    }
+}
+
+impl Queue {
+    /// Executes a command. `completion` is called exactly once, with what came
+    /// of it: before this returns and on this thread, or, if the unit has a
+    /// latency, later on a thread of the target.
+    ///
+    /// The completion may submit more; see [`Target`] for what it must not do.
+    pub fn submit<F>(&self, command: Command, completion: F)
+    where
+        F: FnOnce(Outcome) + Send + 'static,
+    {
+        let completion = Completion::new(completion);
+        self.target.note_in_use();
+        let id = TaskId {
+            target: command.target,
+            lun: command.lun,
+            tag: command.tag,
+        };
+        // The guard covers the completion too, and outlives the move of a
+        // command to the waiting ones: task management always finds it.
+        let _running = self.tasks.enter(id);
+        let units = self.units();
+        let unit = units.get(command.target, command.lun);
+        let latency = unit.map_or(Duration::ZERO, |unit| unit.server.latency());
+        if latency.is_zero() {
+            completion.complete(dispatch::execute(&units, unit.map(Arc::as_ref), &command));
+        } else {
+            self.delay(latency, id, units, command, completion);
+        }
+    }
+
+    fn delay<F>(
+        &self,
+        latency: Duration,
+        id: TaskId,
+        units: Arc<Units>,
+        command: Command,
+        completion: Completion<F>,
+    ) where
+        F: FnOnce(Outcome) + Send + 'static,
+    {
+        let now = Instant::now();
+        let deadline = now.checked_add(latency.min(MAX_LATENCY)).unwrap_or(now);
+        let waiting = move |verdict| match verdict {
+            Verdict::Execute => {
+                let unit = units.get(command.target, command.lun).map(Arc::as_ref);
+                completion.complete(dispatch::execute(&units, unit, &command));
+            }
+            Verdict::End(outcome) => completion.complete(outcome),
+        };
+        self.target.delay.add(id, deadline, Box::new(waiting));
+    }
+
+    /// The present units, for one check of a shared variable when none changed.
+    fn units(&self) -> Arc<Units> {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.generation != self.target.generation.load(Ordering::Acquire) {
+            *view = self.target.view();
+        }
+        Arc::clone(&view.units)
+    }
+}
