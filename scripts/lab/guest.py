@@ -85,14 +85,14 @@ def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
         archive.add(f"modules/{name}.ko", tree.read(name))
     built = {path.stem: path for path in sorted(ours.rglob("*.ko"))}
     if machine.driver == "rust" and machine.module in built:
-        archive.add(f"modules/{machine.module}.ko", built[machine.module].read_bytes())
+        archive.add(f"modules/{machine.module}.ko", modules.stripped(built[machine.module]))
     elif machine.driver == "rust" and machine.module != "none":
         raise LookupError(f"no {machine.module}.ko of ours in {ours}")
     elif machine.module != "none":
         archive.add(f"modules/{machine.module}.ko", tree.read(machine.module))
     # Helpers of the tests, and our modules where a case loads all of them.
     for name, path in built.items():
-        archive.add(f"modules/ours/{name}.ko", path.read_bytes())
+        archive.add(f"modules/ours/{name}.ko", modules.stripped(path))
 
 
 @functools.cache

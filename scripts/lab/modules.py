@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import lzma
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +59,15 @@ class Tree:
         path = self.directory / self._depends[name][0]
         data = path.read_bytes()
         return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
+@functools.cache
+def stripped(path: Path) -> bytes:
+    """A module without what only a debugger reads, as packages ship it."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / path.name
+        subprocess.run(["strip", "--strip-debug", "-o", out, path], check=True)
+        return out.read_bytes()
 
 
 def tree(kernel: Path) -> Tree:

@@ -4,7 +4,7 @@
 # which runs them when a module is loaded.
 #
 # machine: module=none driver=rust vmm=qemu kernel=lab
-# order: first
+# cmdline: kunit.enable=1
 
 . /tests/lib.sh
 

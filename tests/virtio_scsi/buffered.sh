@@ -3,7 +3,7 @@
 # Data that goes through the page cache and is flushed is on the disk: read back
 # through the cache, and past it.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 
 . /tests/lib.sh
 

@@ -4,7 +4,7 @@
 # eight, brings every block to its place and back; what the lab wrote before the
 # boot is found unchanged, and what is written is found by the lab afterwards.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # order: first
 # limit: 90
 

@@ -4,14 +4,14 @@
 # after a remount, with the driver unloaded and loaded again in between; the lab
 # checks the file system and the large file from outside.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 
 . /tests/lib.sh
 
 mounted() { mount -t ext4 "$(disk 2)" /mnt; }
 
 # The generation of the large file; any number does, 77 is no disk's.
-write_large() { diskcheck write --size 4M --disk 2 --generation 77 --random --jobs 4 /mnt/pattern; }
+write_large() { diskcheck write --size 2M --disk 2 --generation 77 --random --jobs 4 /mnt/pattern; }
 read_large() { diskcheck verify --disk 2 --generation 77 --jobs 4 /mnt/pattern; }
 
 write_small() {

@@ -4,7 +4,7 @@
 # nothing: requests that a reset ends are sent again, on this disk and without
 # disturbing its neighbour.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=3x8M+1x4M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 120
 # order: last
 
