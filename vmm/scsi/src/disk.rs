@@ -317,12 +317,11 @@ impl DeviceServer for Disk {
     }
 
     fn refresh(&self) -> io::Result<bool> {
-        let blocks = self
-            .backing
-            .size()?
-            .checked_div(self.block_len())
-            .unwrap_or(0);
-        Ok(self.blocks.swap(blocks, Ordering::Relaxed) != blocks)
+        let size = self.backing.size()?;
+        match size.checked_div(self.block_len()) {
+            None | Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(blocks) => Ok(self.blocks.swap(blocks, Ordering::Relaxed) != blocks),
+        }
     }
 }
 

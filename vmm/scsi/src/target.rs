@@ -19,10 +19,11 @@ use thiserror::Error;
 use crate::attention::Attention;
 use crate::command::{Outcome, UnitAddress};
 use crate::delay::Delay;
-use crate::tasks::{Scope, TaskList};
+use crate::tasks::Scope;
 use crate::unit::{DeviceServer, Unit, Units};
 
 pub use management::{TaskFunction, TaskOutcome};
+use queue::Lane;
 pub use queue::Queue;
 
 /// Why units cannot be changed.
@@ -57,7 +58,7 @@ pub struct Target {
     /// Whether there was a command yet: before, there is nobody to tell what
     /// units come and go, of which there may be thousands.
     in_use: AtomicBool,
-    queues: Mutex<Vec<Weak<TaskList>>>,
+    lanes: Mutex<Vec<Weak<Lane>>>,
     delay: Delay,
 }
 
@@ -112,6 +113,10 @@ impl Target {
             lun: Lun::Unit(address.lun),
         };
         self.end(scope, Outcome::Aborted);
+        // Queues that have nothing to do must not keep the unit's file open.
+        for lane in self.lanes() {
+            lane.units(self);
+        }
         drop(removed);
         Ok(())
     }

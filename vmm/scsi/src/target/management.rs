@@ -8,8 +8,9 @@ use protocol::scsi::lun::{Lun, REPORT_LUNS_WELL_KNOWN};
 
 use crate::attention::Attention;
 use crate::command::Outcome;
+use crate::target::queue::Lane;
 use crate::target::Target;
-use crate::tasks::{Scope, TaskId, TaskList};
+use crate::tasks::{Scope, TaskId};
 
 /// A task management function, and what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +110,8 @@ impl Target {
     pub(super) fn end(&self, scope: Scope, outcome: Outcome) {
         // A command moves from a queue to the waiting ones to the timer, and is
         // looked for in that order, so that it cannot slip past.
-        for queue in self.task_lists() {
-            queue.wait(scope);
+        for lane in self.lanes() {
+            lane.tasks.wait(scope);
         }
         let ended = self.delay.end(scope, outcome);
         let units = self.snapshot();
@@ -122,7 +123,7 @@ impl Target {
     }
 
     fn query(&self, scope: Scope) -> TaskOutcome {
-        let is_executing = self.task_lists().iter().any(|queue| queue.contains(scope));
+        let is_executing = self.lanes().iter().any(|lane| lane.tasks.contains(scope));
         if is_executing || self.delay.contains(scope) {
             TaskOutcome::Succeeded
         } else {
@@ -156,9 +157,9 @@ impl Target {
         }
     }
 
-    fn task_lists(&self) -> Vec<Arc<TaskList>> {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.iter().filter_map(Weak::upgrade).collect()
+    pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

@@ -20,11 +20,16 @@ const MAX_LATENCY: Duration = Duration::from_secs(365 * 24 * 3600);
 /// these do not contend.
 pub struct Queue {
     target: Arc<Target>,
-    tasks: Arc<TaskList>,
+    lane: Arc<Lane>,
+}
+
+/// What the target has to reach of a queue.
+pub(super) struct Lane {
+    pub(super) tasks: TaskList,
     view: Mutex<View>,
 }
 
-/// The units as the queue last saw them.
+/// The units as a queue last saw them.
 struct View {
     generation: u64,
     units: Arc<Units>,
@@ -33,15 +38,16 @@ struct View {
 impl Target {
     /// A new queue.
     pub fn queue(self: &Arc<Self>) -> Queue {
-        let tasks = Arc::new(TaskList::default());
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|queue| queue.strong_count() > 0);
-        queues.push(Arc::downgrade(&tasks));
-        let view = Mutex::new(self.view());
+        let lane = Arc::new(Lane {
+            tasks: TaskList::default(),
+            view: Mutex::new(self.view()),
+        });
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|lane| lane.strong_count() > 0);
+        lanes.push(Arc::downgrade(&lane));
         Queue {
             target: Arc::clone(self),
-            tasks,
-            view,
+            lane,
         }
     }
 
@@ -52,6 +58,17 @@ impl Target {
             generation,
             units: Arc::clone(&units),
         }
+    }
+}
+
+impl Lane {
+    /// The present units, for one check of a shared variable when none changed.
+    pub(super) fn units(&self, target: &Target) -> Arc<Units> {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.generation != target.generation.load(Ordering::Acquire) {
+            *view = target.view();
+        }
+        Arc::clone(&view.units)
     }
 }
 
@@ -74,8 +91,8 @@ impl Queue {
         };
         // The guard covers the completion too, and outlives the move of a
         // command to the waiting ones: task management always finds it.
-        let _running = self.tasks.enter(id);
-        let units = self.units();
+        let _running = self.lane.tasks.enter(id);
+        let units = self.lane.units(&self.target);
         let unit = units.get(command.target, command.lun);
         let latency = unit.map_or(Duration::ZERO, |unit| unit.server.latency());
         if latency.is_zero() {
@@ -105,14 +122,5 @@ impl Queue {
             Verdict::End(outcome) => completion.complete(outcome),
         };
         self.target.delay.add(id, deadline, Box::new(waiting));
-    }
-
-    /// The present units, for one check of a shared variable when none changed.
-    fn units(&self) -> Arc<Units> {
-        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        if view.generation != self.target.generation.load(Ordering::Acquire) {
-            *view = self.target.view();
-        }
-        Arc::clone(&view.units)
     }
 }

@@ -430,6 +430,66 @@ fn removal_ends_commands() {
     assert_eq!(gone, Sense::illegal(asc::LOGICAL_UNIT_NOT_SUPPORTED));
 }
 
+/// Also by queues that never submit again.
+#[test]
+fn removed_units_are_let_go() {
+    let unit = Plain::default();
+    let guest = guest_with(&[(0, unit.clone()), (1, Plain::default())]);
+    let idle = guest.target.queue();
+    assert_eq!(Arc::strong_count(&unit.resets), 2);
+    guest.target.remove(at(0, 0)).unwrap();
+    assert_eq!(Arc::strong_count(&unit.resets), 1);
+    drop(idle);
+}
+
+/// Commands come from several threads while others are aborted and units are
+/// reset, added and removed: each completes once.
+#[test]
+fn every_command_completes_once() {
+    const THREADS: u64 = 3;
+    const COMMANDS: u64 = 400;
+    let quick = Plain {
+        latency: Duration::from_micros(50),
+        ..Plain::default()
+    };
+    let guest = guest_with(&[(0, quick), (1, Plain::default())]);
+    let completions: Vec<_> = (0..THREADS * COMMANDS).map(|_| AtomicU32::new(0)).collect();
+    let completions = Arc::new(completions);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (queue, guest, completions) = (guest.target.queue(), &guest, &completions);
+            scope.spawn(move || {
+                for tag in thread * COMMANDS..(thread + 1) * COMMANDS {
+                    let completions = Arc::clone(completions);
+                    let command = guest.command(tag as u16 % 3, tag, &TEST_UNIT_READY, &[], 0);
+                    queue.submit(command, move |outcome| {
+                        assert_ne!(outcome, Outcome::Failed);
+                        completions[tag as usize].fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+            });
+        }
+        for tag in 0..100 {
+            let (target, lun) = (0, Lun::Unit(0));
+            guest
+                .target
+                .task_management(TaskFunction::AbortTask { target, lun, tag });
+            guest
+                .target
+                .task_management(TaskFunction::LunReset { target, lun });
+            guest
+                .target
+                .add(at(0, 2), Box::new(Plain::default()))
+                .unwrap();
+            guest.target.remove(at(0, 2)).unwrap();
+        }
+    });
+    guest.target.reset();
+    assert!(completions
+        .iter()
+        .all(|count| count.load(Ordering::SeqCst) == 1));
+}
+
 #[test]
 fn commands_end_with_their_target() {
     let guest = without_attentions(guest_with(&[(0, slow())]));

@@ -123,6 +123,9 @@ fn a_file_that_grows() {
     assert_eq!(sense.additional, asc::CAPACITY_DATA_HAS_CHANGED);
     let capacity = guest.run(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[], 8).good();
     assert_eq!(capacity[..4], 8191_u32.to_be_bytes());
+    // A file without a block is no capacity to change to.
+    file.as_file().set_len(0).unwrap();
+    guest.target.refresh(address).unwrap_err();
 }
 
 #[test]
