@@ -4,7 +4,8 @@
 //!
 //! | module | commands |
 //! |---|---|
-//! | `media` | READ, WRITE, VERIFY, SYNCHRONIZE CACHE |
+//! | `media` | READ, WRITE, SYNCHRONIZE CACHE |
+//! | `verify` | VERIFY |
 //! | `provisioning` | UNMAP, WRITE SAME |
 //! | `identify` | INQUIRY with its VPD pages, READ CAPACITY |
 //! | `settings` | MODE SENSE, MODE SELECT |
@@ -23,6 +24,7 @@ mod provisioning;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
