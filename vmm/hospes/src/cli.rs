@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a machine until it ends.
-    #[command(after_help = key_help())]
+    #[command(after_help = key_help(), args_override_self = true)]
     Run(RunOptions),
 }
 
@@ -141,7 +141,7 @@ impl RunOptions {
                 "kernel is missing: add --kernel FILE".to_owned(),
             ));
         }
-        let machine: Machine = serde_json::from_value(Value::Object(json))
+        let machine: Machine = serde_path_to_error::deserialize(Value::Object(json))
             .map_err(|error| ConfigError(format!("configuration: {error}")))?;
         machine.check()?;
         Ok(machine)
@@ -184,8 +184,6 @@ impl RunOptions {
 fn read_config(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let fail = |text: String| ConfigError(format!("--config {}: {text}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-    // Read as a machine first, because that names line and column of an error;
-    // the kernel may still come from an option.
     match serde_json::from_str(&text).map_err(|error| fail(error.to_string()))? {
         Value::Object(map) => Ok(map),
         _ => Err(fail("not a JSON object".to_owned())),
@@ -260,6 +258,10 @@ mod tests {
             (&["--kernel", "k", "--cpus", "300"], "300"),
             (&["--kernel", "k", "--disk", "path=p,on=s1"], "on=s1"),
             (&["--config", "/nonexistent"], "/nonexistent"),
+            (
+                &["--kernel", "k", "--scsi", "virtio,id=s,queues=65536"],
+                "scsi[0].queues",
+            ),
         ] {
             let error = machine(args).unwrap_err();
             assert!(error.0.contains(text), "{error} does not contain {text}");

@@ -43,7 +43,6 @@ pub struct Machine {
     counters: Vec<Arc<ExitCounters>>,
     root: Arc<RootBus>,
     functions: Vec<(String, Slot)>,
-    controllers: Vec<Controller>,
     serial: Arc<SerialPort>,
     spaces: Arc<Spaces>,
     outcomes: Receiver<Outcome>,
@@ -88,7 +87,6 @@ impl Machine {
             vcpus,
             root,
             functions,
-            controllers,
             serial,
             spaces,
             outcomes,
@@ -181,18 +179,12 @@ impl Counted for Machine {
                 )
             })
             .collect();
-        let scsi: serde_json::Map<_, _> = self
-            .controllers
-            .iter()
-            .map(|controller| (controller.id.clone(), controller.target.counters()))
-            .collect();
         json!({
             "exits": sum(&vcpus),
             "vcpus": vcpus,
             "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
             "serial": self.serial.counters(),
             "pci": pci,
-            "scsi": scsi,
         })
     }
 }

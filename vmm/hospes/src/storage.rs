@@ -18,14 +18,12 @@ use crate::config::{self, ConfigError, Machine};
 /// Highest logical unit number that a target can have.
 const MAX_LUN: u16 = 0x3fff;
 
-/// A controller and what is behind it.
+/// A controller with its disks.
 pub struct Controller {
     /// The name from the configuration.
     pub id: String,
     /// What is put on the PCI bus.
     pub device: Arc<dyn PciDevice>,
-    /// Where its disks are; it has counters of its own.
-    pub target: Arc<Target>,
 }
 
 /// Opens all disks and builds all controllers, in the order of the
@@ -46,14 +44,13 @@ pub fn build(
             machine.disk.iter().filter(|disk| disk.on == scsi.id),
         )?;
         let fail = |text: String| ConfigError(format!("scsi {}: {text}", scsi.id));
-        let host = ScsiHost::new(&settings(scsi, machine.cpus), target.clone())
+        let host = ScsiHost::new(&settings(scsi, machine.cpus), target)
             .map_err(|error| fail(error.to_string()))?;
         let device =
             VirtioPci::new(host, memory, vectors).map_err(|error| fail(error.to_string()))?;
         Ok(Controller {
             id: scsi.id.clone(),
             device,
-            target,
         })
     };
     machine.scsi.iter().map(controller).collect()

@@ -6,7 +6,9 @@
 //! describes the host's topology is replaced: the machine is one package with
 //! one thread a core, and the APIC id is the vCPU's number.
 
-use kvm_bindings::{kvm_cpuid_entry2, CpuId, KVM_MAX_CPUID_ENTRIES};
+use kvm_bindings::{
+    kvm_cpuid_entry2, CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES,
+};
 use kvm_ioctls::{Cap, Kvm};
 
 use crate::kvm::vm::{refused, VmError};
@@ -22,7 +24,9 @@ const CMP_LEGACY: u32 = 1 << 1;
 /// Leaf 0x8000_0001, ECX: leaf 0x8000_001e exists. Only AMD processors have it.
 const TOPOLOGY_EXTENSIONS: u32 = 1 << 22;
 
-/// Level types of leaves 0xb and 0x1f.
+/// The leaf with the levels of the topology.
+const LEVELS: u32 = 0xb;
+/// Its level types.
 const LEVEL_THREAD: u32 = 1 << 8;
 const LEVEL_CORE: u32 = 2 << 8;
 
@@ -50,11 +54,21 @@ pub fn supported(kvm: &Kvm) -> Result<CpuId, VmError> {
 /// The leaves of vCPU `index` of `count`.
 pub fn for_vcpu(base: &CpuId, index: u8, count: u8) -> CpuId {
     let mut cpuid = base.clone();
-    // Newer leaves with the host's topology: without them a guest falls back
-    // to the ones that are filled in here.
-    cpuid.retain(|entry| !matches!(entry.function, 0x1f | 0x8000_0026));
+    let (id, count) = (u32::from(index), u32::from(count));
+    // Without the newer leaves with the host's topology a guest falls back to
+    // the ones that are filled in here.
+    cpuid.retain(|entry| !matches!(entry.function, LEVELS | 0x1f | 0x8000_0026));
     for entry in cpuid.as_mut_slice() {
-        set_topology(entry, u32::from(index), u32::from(count));
+        set_topology(entry, id, count);
+    }
+    let has_levels = |entry: &kvm_cpuid_entry2| entry.function == 0 && entry.eax >= LEVELS;
+    if cpuid.as_slice().iter().any(has_levels) {
+        for entry in levels(id, count) {
+            // Two leaves went before these two came, so there is room.
+            if cpuid.push(entry).is_err() {
+                tracing::warn!("no room for the topology in CPUID");
+            }
+        }
     }
     cpuid
 }
@@ -73,7 +87,6 @@ fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
             let shared = if entry.eax >> 5 & 7 >= 3 { cores } else { 0 };
             entry.eax = (entry.eax & 0x3fff) | shared << 14 | cores.min(63) << 26;
         }
-        0xb => set_level(entry, id, count),
         0x8000_0001 => {
             let amd = entry.ecx & TOPOLOGY_EXTENSIONS != 0;
             set_bit(&mut entry.ecx, CMP_LEGACY, several && amd);
@@ -98,17 +111,22 @@ fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
     }
 }
 
-/// Leaf 0xb: level 0 are the threads of a core, level 1 the cores.
-fn set_level(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
-    let (shift, processors, kind) = match entry.index {
-        0 => (0, 1, LEVEL_THREAD),
-        1 => (id_bits(count), count, LEVEL_CORE),
-        _ => (0, 0, 0),
+/// The topology by levels: the threads of a core, then the cores.
+fn levels(id: u32, count: u32) -> [kvm_cpuid_entry2; 2] {
+    let level = |index, shift, processors, kind| kvm_cpuid_entry2 {
+        function: LEVELS,
+        index,
+        flags: KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+        eax: shift,
+        ebx: processors,
+        ecx: index | kind,
+        edx: id,
+        ..Default::default()
     };
-    entry.eax = shift;
-    entry.ebx = processors;
-    entry.ecx = entry.index | kind;
-    entry.edx = id;
+    [
+        level(0, 0, 1, LEVEL_THREAD),
+        level(1, id_bits(count), count, LEVEL_CORE),
+    ]
 }
 
 /// Bits of an APIC id that tell `count` cores apart.
@@ -141,11 +159,14 @@ mod tests {
 
     #[test]
     fn each_vcpu_has_its_own_apic_id() {
-        let base =
-            CpuId::from_entries(&[leaf(1, 0), leaf(0xb, 0), leaf(0xb, 1), leaf(0x1f, 0)]).unwrap();
+        let first = kvm_cpuid_entry2 {
+            eax: 0x1f,
+            ..leaf(0, 0)
+        };
+        let base = CpuId::from_entries(&[first, leaf(1, 0), leaf(0xb, 0), leaf(0x1f, 0)]).unwrap();
         let cpuid = for_vcpu(&base, 5, 6);
-        let [first, threads, cores] = cpuid.as_slice() else {
-            panic!("leaf 0x1f is left out");
+        let [_, first, threads, cores] = cpuid.as_slice() else {
+            panic!("leaf 0x1f is left out, and leaf 0xb has two levels");
         };
         assert_eq!(first.ebx, 5 << 24 | 6 << 16);
         assert_eq!(first.edx, HTT);
