@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`command`] | a command, its outcome, its completion |
 //! | [`target`] | units by address, queues, task management, resets |
-//! | [`unit`] | what a device server is, and what is kept for each |
+//! | [`mod@unit`] | what a device server is, and what is kept for each |
 //! | [`disk`] | the direct-access block device |
 //! | [`backing`] | what a disk is made of: a raw file |
 //!
