@@ -13,10 +13,14 @@ surface() { say "  # surface $1: $2 = $3"; }
 
 # values DIRECTORY GROUP NAME…
 values() {
-	local directory=$1 group=$2 name
+	local directory=$1 group=$2 name value
 	shift 2
 	for name in "$@"; do
-		[ -f "$directory/$name" ] && surface "$group" "$name" "$(cat "$directory/$name" 2>&1)"
+		[ -f "$directory/$name" ] || continue
+		# Some can be read only at times; the error is part of the surface.
+		value=unreadable
+		read -r value 2>/dev/null <"$directory/$name"
+		surface "$group" "$name" "$value"
 	done
 }
 
