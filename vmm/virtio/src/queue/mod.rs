@@ -44,7 +44,7 @@ pub struct VirtQueue {
     vector: AtomicU16,
     state: Arc<DeviceState>,
     counters: Arc<QueueCounters>,
-    warnings: RateLimit,
+    warnings: Arc<RateLimit>,
 }
 
 /// What a queue needs beside its ring.
@@ -61,6 +61,9 @@ pub struct QueueParts {
     pub state: Arc<DeviceState>,
     /// Where events are counted.
     pub counters: Arc<QueueCounters>,
+    /// Holds back warnings; as `counters`, it outlives resets, or a driver
+    /// could have one message for each of them.
+    pub warnings: Arc<RateLimit>,
 }
 
 impl VirtQueue {
@@ -84,7 +87,7 @@ impl VirtQueue {
             vector: AtomicU16::new(parts.vector),
             state: parts.state,
             counters: parts.counters,
-            warnings: RateLimit::default(),
+            warnings: parts.warnings,
         }))
     }
 
@@ -167,7 +170,8 @@ impl VirtQueue {
     }
 
     /// Waits until every chain taken has come back. To be called after
-    /// [`stop`](Self::stop), or it may never return.
+    /// [`stop`](Self::stop), or it may never return, and when no thread is in
+    /// [`pop`](Self::pop) any more, or that thread's chain may be overlooked.
     pub fn wait_idle(&self) {
         let mut ring = self.lock();
         while self.in_flight.load(Ordering::SeqCst) != 0 {

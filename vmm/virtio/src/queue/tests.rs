@@ -38,6 +38,7 @@ fn rig(event_idx: bool) -> Rig {
         vector: VECTOR,
         state: state.clone(),
         counters: Arc::default(),
+        warnings: Arc::default(),
     };
     let queue = VirtQueue::new(&guest.setup(event_idx), parts).unwrap();
     Rig {

@@ -122,6 +122,7 @@ impl Rig {
                     vector: index,
                     state: state.clone(),
                     counters: Arc::<QueueCounters>::default(),
+                    warnings: Arc::default(),
                 };
                 VirtQueue::new(&guest.setup(true), parts).unwrap()
             })

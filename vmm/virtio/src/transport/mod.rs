@@ -19,6 +19,7 @@ mod layout;
 mod pci;
 mod window;
 
+use std::fmt::Display;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,7 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::counters::QueueCounters;
 use crate::device::{Activation, VirtioDevice};
+use crate::limit::{warn_limited, RateLimit};
 use crate::notify::DeviceState;
 use crate::queue::{QueueParts, QueueSetup, RingFault, VirtQueue};
 use common::{Action, Common, QueueRegisters};
@@ -61,12 +63,14 @@ pub struct VirtioPci {
     queues: Vec<Endpoint>,
     registers: Mutex<Registers>,
     window: Mutex<Window>,
+    warnings: RateLimit,
 }
 
 /// What stays of a queue when the driver resets the device.
 struct Endpoint {
     kick: Arc<EventFd>,
     counters: Arc<QueueCounters>,
+    warnings: Arc<RateLimit>,
 }
 
 /// The driver's side of the function, and the queues it has set up.
@@ -113,12 +117,8 @@ impl VirtioPci {
                 running: Vec::new(),
             }),
             window: Mutex::new(Window::default()),
+            warnings: RateLimit::default(),
         }))
-    }
-
-    /// The function's shared state, for devices that announce changes.
-    pub fn state(&self) -> &Arc<DeviceState> {
-        &self.state
     }
 
     fn read(&self, offset: u64, data: &mut [u8]) {
@@ -173,7 +173,7 @@ impl VirtioPci {
     /// Builds the queues and starts the device; says why if that fails.
     fn try_start(&self, registers: &mut Registers) -> Option<()> {
         let built = self.build_queues(&registers.common);
-        let queues = built.inspect_err(|fault| tracing::warn!("{fault}")).ok()?;
+        let queues = built.inspect_err(|fault| self.warn(fault)).ok()?;
         registers.running = queues.clone();
         let features = registers.common.driver_features();
         let activation = Activation {
@@ -183,8 +183,12 @@ impl VirtioPci {
         };
         self.device
             .activate(activation)
-            .inspect_err(|error| tracing::warn!("virtio device does not start: {error}"))
+            .inspect_err(|error| self.warn(error))
             .ok()
+    }
+
+    fn warn(&self, why: &dyn Display) {
+        warn_limited!(self.warnings, "virtio device does not start: {why}");
     }
 
     fn build_queues(&self, common: &Common) -> Result<Vec<Option<Arc<VirtQueue>>>, RingFault> {
@@ -209,6 +213,7 @@ impl VirtioPci {
             vector: registers.vector,
             state: self.state.clone(),
             counters: endpoint.counters.clone(),
+            warnings: endpoint.warnings.clone(),
         }
     }
 
@@ -246,6 +251,7 @@ impl Endpoint {
         Ok(Self {
             kick,
             counters: Arc::default(),
+            warnings: Arc::default(),
         })
     }
 }
