@@ -4,7 +4,7 @@
 # which runs them when a module is loaded.
 #
 # machine: module=none driver=rust vmm=qemu kernel=lab
-# cmdline: kunit.enable=1
+# cmdline: kunit.enable=1 kunit.autorun=1
 
 . /tests/lib.sh
 

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Commands that are aborted while they are in flight are ended by the device,
+# each exactly once, and carried out again when they are sent again: the load
+# sees no error and every block is right. A module of the tests asks for the
+# aborts, because a command of this driver never times out by itself.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# limit: 120
+# order: last
+
+. /tests/lib.sh
+
+poke=/sys/module/scsi_eh_poke/parameters
+
+load() {
+	disk_exercise 3 3 --direct --jobs 8 --random >/tmp/load 2>&1
+	echo $? >/tmp/load.status
+}
+
+ended_well() {
+	cat /tmp/load
+	[ "$(cat /tmp/load.status)" = 0 ]
+}
+
+# value NAME: what the module counted.
+value() { cat "$poke/$1"; }
+
+check "driver loads" driver_load
+disk_known 3
+host=$(ls -d /sys/class/scsi_host/host*)
+load &
+check "abort 20 commands in flight" \
+	insmod /modules/ours/scsi_eh_poke.ko host="${host##*/host}" count=20
+wait
+check "requests all succeeded" ended_well
+check "no abort failed" same "$(value failed)" 0
+say "  # aborted $(value aborted), idle $(value idle)"
+check "some commands were aborted" [ "$(value aborted)" -gt 0 ]
+check "every block" disk_verify 3 --direct
+rmmod scsi_eh_poke
+check "driver unloads" driver_unload
