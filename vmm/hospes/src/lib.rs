@@ -20,6 +20,7 @@ pub mod boot;
 pub mod config;
 pub mod kvm;
 pub mod layout;
+pub mod limits;
 pub mod machine;
 pub mod memory;
 pub mod outcome;

@@ -31,7 +31,7 @@ use crate::platform::pvpanic::PvPanic;
 use crate::platform::rtc::{self, Rtc};
 use crate::platform::serial::{self, SerialPort};
 use crate::storage::Controller;
-use crate::{acpi, boot, layout, memory, signals, storage};
+use crate::{acpi, boot, layout, limits, memory, signals, storage};
 
 /// How often the serial line's unfinished lines are written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -65,6 +65,9 @@ impl Machine {
         let stopper = Stopper::new(sender);
         signals::watch(stopper.clone()).context("signals cannot be watched")?;
         vcpu::prepare_kicks().context("signals cannot be handled")?;
+        if let Err(error) = limits::raise_open_files() {
+            tracing::warn!(%error, "the limit on open files stays as it is");
+        }
         let kvm = vm::open()?;
         let memory = memory::create(config.memory.0)?;
         let vm = vm::create(&kvm, &memory)?;
