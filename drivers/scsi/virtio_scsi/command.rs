@@ -19,10 +19,7 @@ use guest::{
         Refused, //
     }, //
 };
-use kernel::{
-    fmt,
-    prelude::*, //
-};
+use kernel::prelude::*;
 use protocol::virtio_scsi::{
     Anomaly,
     CommandRequest,
@@ -54,7 +51,11 @@ pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hb
     exchange.request.set(request);
     exchange.response.set_prefix(ResponseHeader::UNWRITTEN);
 
-    let kick = if command.is_last() { Kick::Now } else { Kick::Later };
+    let kick = if command.is_last() {
+        Kick::Now
+    } else {
+        Kick::Later
+    };
     match queue.add(command, kick) {
         Ok(()) => Ok(()),
         Err(Refused { token, reason }) => match reason {
@@ -74,7 +75,8 @@ fn request(command: &Command<Hba>) -> Option<CommandRequest> {
     let unit = command.unit();
     let lun = Lun::from_linux(unit.id, unit.lun)?;
     let mut cdb = [0; CDB_SIZE];
-    cdb.get_mut(..command.cdb().len())?.copy_from_slice(command.cdb());
+    cdb.get_mut(..command.cdb().len())?
+        .copy_from_slice(command.cdb());
     if command.direction() == Direction::Both {
         return None;
     }
@@ -99,7 +101,9 @@ pub(crate) fn finish(hba: &Hba, mut command: Command<Hba>, used_len: u32) {
     if outcome.sense_len != 0 {
         let (exchange, sense) = command.private_and_sense();
         if let Some(sense) = sense.get_mut(..outcome.sense_len) {
-            exchange.response.copy_to(size_of::<ResponseHeader>(), sense);
+            exchange
+                .response
+                .copy_to(size_of::<ResponseHeader>(), sense);
         }
     }
     let (host, status) = result(&outcome);
@@ -123,15 +127,16 @@ fn result(outcome: &Outcome) -> (HostByte, Status) {
 }
 
 #[cold]
+#[inline(never)]
 fn complain(hba: &Hba, anomaly: Anomaly) {
-    let tell = |what: fmt::Arguments<'_>| hba.complain(what);
-    match anomaly {
-        Anomaly::ShortResponse(len) => tell(fmt!("response of {} bytes is too short", len)),
-        Anomaly::Unwritten => tell(fmt!("request was returned without a response")),
-        Anomaly::UnknownResponse(code) => tell(fmt!("unknown response {}", code)),
-        Anomaly::SenseLength(len) => tell(fmt!("sense length {} is too large", len)),
-        Anomaly::Residual(resid) => tell(fmt!("residual {} is too large", resid)),
-    }
+    let (what, value) = match anomaly {
+        Anomaly::ShortResponse(len) => ("response is too short", len),
+        Anomaly::Unwritten => ("request was returned without a response", 0),
+        Anomaly::UnknownResponse(code) => ("unknown response", code.into()),
+        Anomaly::SenseLength(len) => ("sense length is too large", len),
+        Anomaly::Residual(resid) => ("residual is too large", resid),
+    };
+    hba.complain(what, value);
 }
 
 #[kunit_tests(virtio_scsi_command)]
@@ -157,7 +162,10 @@ mod tests {
             (ResponseCode::BAD_TARGET, HostByte::BAD_TARGET),
             (ResponseCode::RESET, HostByte::RESET),
             (ResponseCode::BUSY, HostByte::BUS_BUSY),
-            (ResponseCode::TRANSPORT_FAILURE, HostByte::TRANSPORT_DISRUPTED),
+            (
+                ResponseCode::TRANSPORT_FAILURE,
+                HostByte::TRANSPORT_DISRUPTED,
+            ),
             (ResponseCode::TARGET_FAILURE, HostByte::BAD_TARGET),
             (ResponseCode::FAILURE, HostByte::ERROR),
         ];

@@ -36,6 +36,7 @@ use kernel::{
     }, //
 };
 use protocol::virtio_scsi::{
+    BadLun,
     Event,
     EventKind,
     Lun, //
@@ -43,6 +44,9 @@ use protocol::virtio_scsi::{
 
 /// How many buffers the device has for events.
 const BUFFERS: usize = 8;
+
+/// What is wrong with an event that is about a unit nobody knows; its number follows.
+const NOT_THERE: &str = "event for a unit that is not there";
 
 /// A buffer for an event.
 type Buffer = Pin<KBox<Message<(), Event>>>;
@@ -117,7 +121,11 @@ impl Hba {
     /// Gives a buffer to the device. One that a broken device does not take is of no more use.
     fn post(&self, mut buffer: Buffer) {
         // An empty event, in case the device returns the buffer as it is.
-        buffer.as_mut().exchange_mut().response.set(Event::default());
+        buffer
+            .as_mut()
+            .exchange_mut()
+            .response
+            .set(Event::default());
         let _ = self.event.add(buffer, Kick::Now);
     }
 
@@ -126,24 +134,25 @@ impl Hba {
         if notice.missed {
             look_for_all(host);
         }
-        match notice.kind {
-            EventKind::Nothing => (),
-            EventKind::Rescan(lun) => look_for(host, lun),
+        let (what, value) = match notice.kind {
+            EventKind::Nothing => return,
+            EventKind::Rescan(lun) => return look_for(host, lun),
             EventKind::Removed(lun) => match lookup(host, lun) {
-                Some(device) => device.remove(),
-                None => self.complain(fmt!("event for a unit that is not there: {:?}", lun)),
+                Some(device) => return device.remove(),
+                None => (NOT_THERE, lun.number().into()),
             },
             EventKind::Changed { lun, asc, ascq } => match lookup(host, lun) {
-                Some(device) if EventKind::needs_revalidation(asc, ascq) => device.rescan(),
-                Some(_) => (),
-                None => self.complain(fmt!("event for a unit that is not there: {:?}", lun)),
+                Some(device) if EventKind::needs_revalidation(asc, ascq) => return device.rescan(),
+                Some(_) => return,
+                None => (NOT_THERE, lun.number().into()),
             },
-            EventKind::UnknownReason(reason) => {
-                self.complain(fmt!("unsupported event reason {:#x}", reason))
-            }
-            EventKind::Unknown(event) => self.complain(fmt!("unsupported event {:#x}", event)),
-            EventKind::BadLun(bad) => self.complain(fmt!("event for no unit: {:?}", bad)),
-        }
+            EventKind::UnknownReason(reason) => ("unsupported event reason", reason),
+            EventKind::Unknown(event) => ("unsupported event", event),
+            EventKind::BadLun(
+                BadLun::NotSingleLevel(byte) | BadLun::AddressMethod(byte) | BadLun::NotZero(byte),
+            ) => ("event for no unit", byte.into()),
+        };
+        self.complain(what, value);
     }
 }
 
@@ -167,9 +176,9 @@ fn look_for(host: &HostRef, lun: Lun) {
         host.scan_target(lun.target().into());
         return;
     }
-    let [plain, _] = lun.linux_forms();
+    let [form, _] = lun.linux_forms();
     // That there is none, or that it is known already, is not an error.
-    let _ = host.add(unit(lun, plain));
+    let _ = host.add(unit(lun, form));
 }
 
 /// Finds out by itself what the device could not report.
@@ -254,6 +263,9 @@ mod tests {
         for item in 0..3 {
             fifo.push(item);
         }
-        assert_eq!((fifo.pop(), fifo.pop(), fifo.pop()), (Some(0), Some(1), None));
+        assert_eq!(
+            (fifo.pop(), fifo.pop(), fifo.pop()),
+            (Some(0), Some(1), None)
+        );
     }
 }

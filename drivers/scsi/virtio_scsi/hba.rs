@@ -28,7 +28,6 @@ use kernel::{
         self,
         Core, //
     },
-    fmt,
     prelude::*,
     sync::{
         aref::ARef,
@@ -160,15 +159,22 @@ impl Hba {
     /// Completes what the device has returned on all request queues.
     pub(crate) fn drain_requests(&self) {
         for queue in &self.requests {
-            queue.drain(|command, used_len| command::finish(self, command, used_len));
+            self.drain(queue);
         }
+    }
+
+    /// Completes what the device has returned on a request queue.
+    #[inline(never)]
+    fn drain(&self, queue: &RequestQueue) {
+        queue.drain(|command, used_len| command::finish(self, command, used_len));
     }
 
     /// Says what is wrong with the device, but not too often: it may be wrong all the time.
     #[cold]
-    pub(crate) fn complain(&self, what: fmt::Arguments<'_>) {
+    #[inline(never)]
+    pub(crate) fn complain(&self, what: &str, value: u32) {
         if self.complaints.allows() {
-            dev_err!(self.dev, "{}\n", what);
+            dev_err!(self.dev, "{}: {:#x}\n", what, value);
         }
     }
 }
@@ -177,13 +183,14 @@ impl virtio::Handler for Hba {
     fn used(self: ArcBorrow<'_, Self>, queue: u16) {
         match queue {
             CONTROL_QUEUE => {
-                self.control.drain(|tmf, used_len| tmf.extra.finish(used_len));
+                self.control
+                    .drain(|tmf, used_len| tmf.extra.finish(used_len));
             }
             EVENT_QUEUE => self.take_events(),
             _ => {
                 let index = queue.wrapping_sub(FIRST_REQUEST_QUEUE);
                 if let Some(requests) = self.requests.get(usize::from(index)) {
-                    requests.drain(|command, used_len| command::finish(&self, command, used_len));
+                    self.drain(requests);
                 }
             }
         }

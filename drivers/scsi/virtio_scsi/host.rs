@@ -59,7 +59,8 @@ impl Driver for Hba {
         let counts = self.counts;
         maps.kind(QueueKind::Default, 0, counts.interrupt)
             .follow_interrupts(FIRST_REQUEST_QUEUE.into());
-        maps.kind(QueueKind::Poll, counts.interrupt, counts.polled).spread();
+        maps.kind(QueueKind::Poll, counts.interrupt, counts.polled)
+            .spread();
     }
 
     fn abort(&self, command: &EhCommand<'_, Self>) -> Recovery {

@@ -70,7 +70,7 @@ pub(crate) fn abort(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
         return Recovery::Success;
     };
     dev_info!(command.device(), "abort\n");
-    run(hba, command, TmfRequest::abort_task(lun, tag.into()))
+    run(hba, TmfRequest::abort_task(lun, tag.into()))
 }
 
 /// Resets the unit that a command is for.
@@ -79,7 +79,7 @@ pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
         return Recovery::Failed;
     };
     dev_info!(command.device(), "device reset\n");
-    let recovery = run(hba, command, TmfRequest::logical_unit_reset(lun));
+    let recovery = run(hba, TmfRequest::logical_unit_reset(lun));
     // User space may ask for a reset while commands come and go, which it leaves alone. The error
     // handling waits until none goes, and ends those that have not been returned.
     if command.is_reset_ioctl() {
@@ -88,7 +88,11 @@ pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
     match command.device_in_flight() {
         0 => recovery,
         count => {
-            dev_err!(command.device(), "{} commands not returned: device stopped\n", count);
+            dev_err!(
+                command.device(),
+                "{} commands not returned: device stopped\n",
+                count
+            );
             hba.stop();
             Recovery::Failed
         }
@@ -101,18 +105,22 @@ fn lun(command: &EhCommand<'_, Hba>) -> Option<Lun> {
 }
 
 /// Has the device carry out a TMF, and takes back the commands that this has ended.
-fn run(hba: &Hba, command: &EhCommand<'_, Hba>, request: TmfRequest) -> Recovery {
+#[inline(never)]
+fn run(hba: &Hba, request: TmfRequest) -> Recovery {
     let result = ask(hba, request);
     // The device returns the commands before it answers, but their interrupts may come later.
     hba.drain_requests();
     match result {
         Ok(ResponseCode::OK | ResponseCode::FUNCTION_SUCCEEDED) => Recovery::Success,
         Ok(ResponseCode(code)) => {
-            dev_err!(command.device(), "task management refused: response {}\n", code);
+            hba.complain("task management refused, response", code.into());
             Recovery::Failed
         }
         Err(error) => {
-            dev_err!(command.device(), "task management failed: {:?}\n", error);
+            hba.complain(
+                "task management failed, error",
+                error.to_errno().unsigned_abs(),
+            );
             Recovery::Failed
         }
     }

@@ -151,7 +151,10 @@ impl<T: Driver> Command<T> {
         }
         // SAFETY: A command is always part of a request, and one that is being queued has a
         // hardware queue.
-        tag.store(unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) }, Relaxed);
+        tag.store(
+            unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) },
+            Relaxed,
+        );
         owned.store(1, Release);
         Some(Self {
             // INVARIANT: The flag was clear, hence there was no other; a command is not queued
@@ -199,7 +202,9 @@ impl<T: Driver> Command<T> {
     #[inline]
     pub fn cdb(&self) -> &[u8] {
         let cmd = self.as_ref();
-        cmd.cmnd.get(..usize::from(cmd.cmd_len)).unwrap_or(&cmd.cmnd)
+        cmd.cmnd
+            .get(..usize::from(cmd.cmd_len))
+            .unwrap_or(&cmd.cmnd)
     }
 
     /// What the command is for.

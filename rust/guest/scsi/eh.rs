@@ -104,7 +104,7 @@ struct Count<T> {
 }
 
 impl<T: Driver> Count<T> {
-    unsafe extern "C" fn visit(rq: *mut bindings::request, data: *mut c_void) -> bool {
+    extern "C" fn visit(rq: *mut bindings::request, data: *mut c_void) -> bool {
         // SAFETY: `data` is what `device_in_flight` passes, and nobody else has it.
         let count = unsafe { &mut *data.cast::<Self>() };
         // SAFETY: A request of a SCSI host's tag set has a command behind it, and that a slot.

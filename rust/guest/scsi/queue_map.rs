@@ -54,11 +54,19 @@ impl<'a> QueueMaps<'a> {
     pub fn kind(&mut self, kind: QueueKind, first: u32, count: u32) -> QueueMap<'_> {
         let parent = self.shost.dma_dev;
         let exists = kind.maps() <= self.shost.nr_maps && count != 0;
-        let map = self.shost.tag_set.map.get_mut(kind.index()).filter(|_| exists);
+        let map = self
+            .shost
+            .tag_set
+            .map
+            .get_mut(kind.index())
+            .filter(|_| exists);
         if let Some(map) = map {
             map.nr_queues = count;
             map.queue_offset = first;
-            return QueueMap { map: Some(map), parent };
+            return QueueMap {
+                map: Some(map),
+                parent,
+            };
         }
         QueueMap { map: None, parent }
     }

@@ -39,7 +39,8 @@ impl Status {
     /// The command was carried out.
     pub const GOOD: Self = Self(0);
     /// The device is reserved for somebody else.
-    pub const RESERVATION_CONFLICT: Self = Self(bindings::sam_status_SAM_STAT_RESERVATION_CONFLICT as u8);
+    pub const RESERVATION_CONFLICT: Self =
+        Self(bindings::sam_status_SAM_STAT_RESERVATION_CONFLICT as u8);
 }
 
 /// The two as the SCSI layer has them in one integer.

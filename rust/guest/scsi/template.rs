@@ -42,11 +42,23 @@ impl<T: Driver> Template<T> {
             dma_boundary: T::DMA_BOUNDARY,
             _bitfield_1: bindings::__BindgenBitfieldUnit::new([Self::flags(), 0]),
             queuecommand: Some(Self::queue_command),
-            commit_rqs: if T::HAS_COMMIT { Some(Self::commit) } else { None },
+            commit_rqs: if T::HAS_COMMIT {
+                Some(Self::commit)
+            } else {
+                None
+            },
             mq_poll: if T::HAS_POLL { Some(Self::poll) } else { None },
-            map_queues: if T::HAS_MAP_QUEUES { Some(Self::map_queues) } else { None },
+            map_queues: if T::HAS_MAP_QUEUES {
+                Some(Self::map_queues)
+            } else {
+                None
+            },
             change_queue_depth: Some(Self::change_queue_depth),
-            eh_abort_handler: if T::HAS_ABORT { Some(Self::abort) } else { None },
+            eh_abort_handler: if T::HAS_ABORT {
+                Some(Self::abort)
+            } else {
+                None
+            },
             eh_device_reset_handler: if T::HAS_RESET_DEVICE {
                 Some(Self::reset_device)
             } else {
@@ -75,7 +87,7 @@ impl<T: Driver> Template<T> {
         Ok(())
     }
 
-    unsafe extern "C" fn queue_command(
+    extern "C" fn queue_command(
         shost: *mut bindings::Scsi_Host,
         cmd: *mut bindings::scsi_cmnd,
     ) -> bindings::scsi_qc_status {
@@ -96,41 +108,42 @@ impl<T: Driver> Template<T> {
         }
     }
 
-    unsafe extern "C" fn commit(shost: *mut bindings::Scsi_Host, queue: u16) {
+    extern "C" fn commit(shost: *mut bindings::Scsi_Host, queue: u16) {
         // SAFETY: Hardware queues only run while the host is registered.
         unsafe { HostData::<T>::driver(shost) }.commit(queue);
     }
 
-    unsafe extern "C" fn poll(shost: *mut bindings::Scsi_Host, queue: c_uint) -> c_int {
+    extern "C" fn poll(shost: *mut bindings::Scsi_Host, queue: c_uint) -> c_int {
         // SAFETY: Hardware queues are only polled while the host is registered.
         let count = unsafe { HostData::<T>::driver(shost) }.poll(queue as u16);
         c_int::try_from(count).unwrap_or(c_int::MAX)
     }
 
-    unsafe extern "C" fn map_queues(shost: *mut bindings::Scsi_Host) {
+    extern "C" fn map_queues(shost: *mut bindings::Scsi_Host) {
         // SAFETY: Queues are mapped while the host is being registered.
         let driver = unsafe { HostData::<T>::driver(shost) };
         // SAFETY: The maps are nobody else's meanwhile.
         driver.map_queues(&mut QueueMaps::new(unsafe { &mut *shost }));
     }
 
-    unsafe extern "C" fn change_queue_depth(
-        sdev: *mut bindings::scsi_device,
-        depth: c_int,
-    ) -> c_int {
+    extern "C" fn change_queue_depth(sdev: *mut bindings::scsi_device, depth: c_int) -> c_int {
         // SAFETY: The SCSI layer passes a valid device, which has a host.
         let limit = c_int::from(unsafe { (*(*sdev).host).cmd_per_lun });
-        let depth = if T::LIMIT_QUEUE_DEPTH { depth.min(limit) } else { depth };
+        let depth = if T::LIMIT_QUEUE_DEPTH {
+            depth.min(limit)
+        } else {
+            depth
+        };
         // SAFETY: As above.
         unsafe { bindings::scsi_change_queue_depth(sdev, depth) }
     }
 
-    unsafe extern "C" fn abort(cmd: *mut bindings::scsi_cmnd) -> c_int {
+    extern "C" fn abort(cmd: *mut bindings::scsi_cmnd) -> c_int {
         // SAFETY: The SCSI layer passes a valid command of a host with this template.
         unsafe { Self::recover(cmd, T::abort) }
     }
 
-    unsafe extern "C" fn reset_device(cmd: *mut bindings::scsi_cmnd) -> c_int {
+    extern "C" fn reset_device(cmd: *mut bindings::scsi_cmnd) -> c_int {
         // SAFETY: The SCSI layer passes a valid command of a host with this template.
         unsafe { Self::recover(cmd, T::reset_device) }
     }
@@ -164,14 +177,14 @@ impl<T: Driver> Template<T> {
         result as c_int
     }
 
-    unsafe extern "C" fn timed_out(_cmd: *mut bindings::scsi_cmnd) -> bindings::scsi_timeout_action {
+    extern "C" fn timed_out(_cmd: *mut bindings::scsi_cmnd) -> bindings::scsi_timeout_action {
         match T::timed_out() {
             Timeout::Wait => bindings::scsi_timeout_action::SCSI_EH_RESET_TIMER,
             Timeout::Recover => bindings::scsi_timeout_action::SCSI_EH_NOT_HANDLED,
         }
     }
 
-    unsafe extern "C" fn init_device(sdev: *mut bindings::scsi_device) -> c_int {
+    extern "C" fn init_device(sdev: *mut bindings::scsi_device) -> c_int {
         // SAFETY: The SCSI layer passes a device that is nobody else's yet.
         T::init_device(&mut DeviceSetup::new(unsafe { &mut *sdev }));
         0

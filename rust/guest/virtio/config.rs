@@ -63,6 +63,7 @@ impl<'a> Config<'a> {
     }
 
     /// Reads the field at `offset`. Sleeps.
+    #[inline(never)]
     pub fn read<F: ConfigField>(&self, offset: usize) -> F {
         let mut value = F::new_zeroed();
         // SAFETY: `get` belongs to the device by the type invariant, and it writes as many bytes
@@ -83,6 +84,7 @@ impl<'a> Config<'a> {
     /// # Errors
     ///
     /// `EOPNOTSUPP` if the transport gives read access only.
+    #[inline(never)]
     pub fn write<F: ConfigField>(&self, offset: usize, value: F) -> Result {
         // SAFETY: A valid device has valid operations of its transport.
         let set = unsafe { (*(*self.dev.as_raw()).config).set }.ok_or(EOPNOTSUPP)?;

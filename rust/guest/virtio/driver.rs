@@ -126,7 +126,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 }
 
 impl<T: Driver> Adapter<T> {
-    unsafe extern "C" fn probe_callback(vdev: *mut bindings::virtio_device) -> c_int {
+    extern "C" fn probe_callback(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The bus calls with a valid device, which it keeps bound during the call.
         let dev = unsafe { &*vdev.cast::<Device<CoreInternal<'_>>>() };
         from_result(|| {
@@ -152,7 +152,7 @@ impl<T: Driver> Adapter<T> {
         Ok(())
     }
 
-    unsafe extern "C" fn remove_callback(vdev: *mut bindings::virtio_device) {
+    extern "C" fn remove_callback(vdev: *mut bindings::virtio_device) {
         // SAFETY: The bus calls with a valid device.
         let dev = unsafe { &raw mut (*vdev).dev };
         // SAFETY: The driver data of a bound device is what `bind` has put there.
@@ -169,7 +169,7 @@ impl<T: Driver> Adapter<T> {
 
     /// Refuses suspend: without this, the bus would reset the device and leave the driver with
     /// queues that the device has forgotten.
-    unsafe extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
+    extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The bus calls with a valid device.
         let dev = unsafe { &*vdev.cast::<Device<CoreInternal<'_>>>() };
         kernel::dev_err!(dev.as_ref(), "suspend is not supported by this driver\n");

@@ -277,7 +277,7 @@ unsafe fn handler_slot<'a>(vdev: *mut bindings::virtio_device) -> &'a Atomic<*mu
 }
 
 /// Called by the vring core, in interrupt context, for a queue with used requests.
-unsafe extern "C" fn used_callback<H: Handler>(vq: *mut bindings::virtqueue) {
+extern "C" fn used_callback<H: Handler>(vq: *mut bindings::virtqueue) {
     // SAFETY: The vring core calls with a valid queue of a valid device.
     let (vdev, index) = unsafe { ((*vq).vdev, (*vq).index) };
     // SAFETY: The device is bound while it has queues.
