@@ -103,6 +103,7 @@ help:
 #:   W=e              warnings are errors
 #:   LLVM=1           for a kernel that was built so
 #:   CLIPPY=1         with clippy's lints
+#:   RUSTC=, BINDGEN= other programs than those in PATH
 #:   MODULE=NAME      fail if the kernel lacks what this module requires
 #:   INSTALL_MOD_PATH=DIR, INSTALL_MOD_DIR=updates
 #:                    modules_install: root of the file system, place in it
