@@ -39,6 +39,9 @@ pub struct VirtQueue {
     in_flight: AtomicUsize,
     /// Signalled, with `ring` locked, when the last chain comes back.
     idle: Condvar,
+    /// Signalled, with `ring` locked, when somebody [waits](Self::catch_up)
+    /// and the ring's chains are served, or will not be any more.
+    progress: Condvar,
     stopping: AtomicBool,
     kick: Arc<EventFd>,
     vector: AtomicU16,
@@ -82,6 +85,7 @@ impl VirtQueue {
             ring: Mutex::new(ring),
             in_flight: AtomicUsize::new(0),
             idle: Condvar::new(),
+            progress: Condvar::new(),
             stopping: AtomicBool::new(false),
             kick: parts.kick,
             vector: AtomicU16::new(parts.vector),
@@ -121,7 +125,12 @@ impl VirtQueue {
         if self.stopping.load(Ordering::Acquire) {
             return None;
         }
-        let taken = self.lock().take(&self.memory);
+        let mut ring = self.lock();
+        if ring.settle() {
+            self.progress.notify_all();
+        }
+        let taken = ring.take(&self.memory);
+        drop(ring);
         match taken {
             Ok(walk) => {
                 let walk = walk?;
@@ -164,9 +173,38 @@ impl VirtQueue {
         self.with_ring(Ring::allow_kicks) == Some(true)
     }
 
+    /// Waits until the thread that [drains](Self::drain) the queue has served
+    /// all that the guest has made available by now, or never will.
+    ///
+    /// To be called on another thread, which no chain needs to be served. The
+    /// guest need not have kicked.
+    pub fn catch_up(&self) {
+        let Some(mark) = self.with_ring(|ring, memory| ring.watch(memory)) else {
+            return;
+        };
+        // Only a counter that is about to overflow says no, and then the
+        // thread is going to wake up anyway.
+        let _ = self.kick.write(1);
+        let mut ring = self.lock();
+        while ring.is_behind(mark) && !self.stopping.load(Ordering::SeqCst) {
+            ring = self
+                .progress
+                .wait(ring)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        ring.unwatch();
+    }
+
     /// Takes nothing more from the ring.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.give_up();
+    }
+
+    /// Releases those that wait for chains to be served.
+    fn give_up(&self) {
+        let _ring = self.lock();
+        self.progress.notify_all();
     }
 
     /// Waits until every chain taken has come back. To be called after
@@ -255,6 +293,7 @@ impl VirtQueue {
             queue = self.index,
             "virtqueue is broken: {fault}"
         );
+        self.give_up();
         self.state.needs_reset();
     }
 

@@ -62,6 +62,10 @@ pub(super) struct Ring {
     /// Completions that the guest was not yet asked about.
     unannounced: u64,
     batch: Option<Batch>,
+    /// The available index up to which chains were taken and also served.
+    settled: u16,
+    /// How many threads watch `settled`.
+    watchers: usize,
 }
 
 /// While a queue is drained, completions are announced together.
@@ -99,7 +103,38 @@ impl Ring {
             broken: false,
             unannounced: 0,
             batch: None,
+            settled: 0,
+            watchers: 0,
         })
+    }
+
+    /// Notes that what was taken so far is served; true if somebody waits for
+    /// that. One thread serves a queue, and is done with a chain when it comes
+    /// back for the next.
+    pub(super) fn settle(&mut self) -> bool {
+        self.settled = self.queue.next_avail();
+        self.watchers > 0
+    }
+
+    /// The index behind the last chain that is available, from now on watched.
+    pub(super) fn watch(&mut self, memory: &GuestMemory) -> Result<u16, RingFault> {
+        self.guarded(|ring| {
+            let end = ring.queue.avail_idx(memory.as_ref(), Ordering::Acquire)?;
+            ring.watchers = ring.watchers.saturating_add(1);
+            Ok(end.0)
+        })
+    }
+
+    /// Ends that.
+    pub(super) fn unwatch(&mut self) {
+        self.watchers = self.watchers.saturating_sub(1);
+    }
+
+    /// Whether chains before `mark` are still to be served.
+    pub(super) fn is_behind(&self, mark: u16) -> bool {
+        // A mark too far ahead for the queue is one that `take` trips over.
+        let left = mark.wrapping_sub(self.settled);
+        !self.broken && left != 0 && left <= u16::MAX / 2
     }
 
     /// The next chain that the guest made available.

@@ -6,8 +6,13 @@
 //! A task management function is carried out by the target before it is
 //! answered, and the target answers every command that it ends first. The
 //! driver therefore sees the ended commands before the function's own answer.
+//!
+//! A driver that gave up a command uses its buffers for something else as soon
+//! as the function is answered. Commands that wait in a request queue, behind
+//! one that a slow disk holds up, are therefore given to the target first.
 
 use std::mem::size_of;
+use std::sync::Arc;
 
 use hospes_device::counters::Counter;
 use hospes_device::memory::SgList;
@@ -20,7 +25,7 @@ use thiserror::Error;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::request::decode_lun;
-use crate::queue::{Chain, ChainFault};
+use crate::queue::{Chain, ChainFault, VirtQueue};
 
 /// Why a control request is not carried out.
 #[derive(Debug, Error)]
@@ -47,11 +52,22 @@ pub(super) struct ControlCounters {
 }
 
 /// Serves one control request.
-pub(super) fn serve(mut chain: Chain, target: &Target, counters: &ControlCounters) {
+pub(super) fn serve(
+    mut chain: Chain,
+    requests: &[Arc<VirtQueue>],
+    target: &Target,
+    counters: &ControlCounters,
+) {
     let buffers = chain.take_buffers();
     let answered = match buffers.fault {
         Some(fault) => Err(Malformed::Chain(fault)),
-        None => answer(&buffers.readable, &buffers.writable, target, counters),
+        None => answer(
+            &buffers.readable,
+            &buffers.writable,
+            requests,
+            target,
+            counters,
+        ),
     };
     match answered {
         Ok(written) => chain.complete(written),
@@ -66,6 +82,7 @@ pub(super) fn serve(mut chain: Chain, target: &Target, counters: &ControlCounter
 fn answer(
     request: &SgList,
     area: &SgList,
+    requests: &[Arc<VirtQueue>],
     target: &Target,
     counters: &ControlCounters,
 ) -> Result<u32, Malformed> {
@@ -74,6 +91,10 @@ fn answer(
         ControlType::TMF => {
             room_for::<TmfResponse>(area)?;
             counters.task_management.inc();
+            // The function is also about commands that the target has not seen.
+            for queue in requests {
+                queue.catch_up();
+            }
             let response = manage(&read(request)?, target);
             if !matches!(
                 response,

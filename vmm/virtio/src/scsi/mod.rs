@@ -120,10 +120,10 @@ impl ScsiHost {
             .partition(|queue| queue.index() < FIRST_REQUEST_QUEUE);
         Ok(Running {
             requests: requests
-                .into_iter()
-                .map(|queue| self.spawn_request(queue))
+                .iter()
+                .map(|queue| self.spawn_request(queue.clone()))
                 .collect::<io::Result<_>>()?,
-            control: self.spawn_control(control)?,
+            control: self.spawn_control(control, requests)?,
             queues,
         })
     }
@@ -139,12 +139,18 @@ impl ScsiHost {
         })
     }
 
-    fn spawn_control(&self, queues: Vec<Arc<VirtQueue>>) -> io::Result<Worker> {
+    fn spawn_control(
+        &self,
+        queues: Vec<Arc<VirtQueue>>,
+        requests: Vec<Arc<VirtQueue>>,
+    ) -> io::Result<Worker> {
         let shared = self.shared.clone();
         let name = format!("{}-ctl", self.config.name);
         Worker::spawn(name, queues, move |queue| match queue.index() {
             CONTROL_QUEUE => {
-                queue.drain(|chain| control::serve(chain, &shared.target, &shared.control));
+                queue.drain(|chain| {
+                    control::serve(chain, &requests, &shared.target, &shared.control);
+                });
             }
             EVENT_QUEUE => shared.events.buffers_posted(),
             _ => {}
@@ -174,7 +180,7 @@ impl VirtioDevice for ScsiHost {
     }
 
     fn features(&self) -> u64 {
-        1 << F_HOTPLUG | 1 << F_CHANGE
+        (1 << F_HOTPLUG) | (1 << F_CHANGE)
     }
 
     fn queue_sizes(&self) -> Vec<u16> {

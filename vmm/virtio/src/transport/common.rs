@@ -316,7 +316,7 @@ impl Common {
             _ => return,
         };
         let kept = self.driver_features & !(u64::from(u32::MAX) << shift);
-        self.driver_features = kept | u64::from(value) << shift;
+        self.driver_features = kept | (u64::from(value) << shift);
     }
 
     fn write_vector(&mut self, value: u16) -> Action {
@@ -388,5 +388,5 @@ fn half(value: u64, select: u32) -> U32 {
 /// Sets the half of a 64-bit field that is at `offset`; fields are aligned.
 fn set_half(field: &mut u64, offset: usize, value: u32) {
     let shift = if offset & 4 == 0 { 0 } else { 32 };
-    *field = *field & !(u64::from(u32::MAX) << shift) | u64::from(value) << shift;
+    *field = (*field & !(u64::from(u32::MAX) << shift)) | (u64::from(value) << shift);
 }

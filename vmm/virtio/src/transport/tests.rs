@@ -129,7 +129,7 @@ impl Rig {
             self.write32(0, select);
             u64::from(self.read32(4))
         };
-        half(0) | half(1) << 32
+        half(0) | (half(1) << 32)
     }
 
     fn accept(&self, features: u64) {
@@ -227,7 +227,7 @@ fn a_driver_negotiates_and_starts() {
 #[test]
 fn features_that_were_not_offered_are_refused() {
     let rig = rig();
-    for features in [features::VERSION_1 | 1 << 40, features::EVENT_IDX, 0] {
+    for features in [features::VERSION_1 | (1 << 40), features::EVENT_IDX, 0] {
         rig.negotiate();
         rig.set_status(0);
         rig.set_status(3);
