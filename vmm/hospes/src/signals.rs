@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! SIGINT and SIGTERM end the machine in order.
+//! SIGINT and SIGTERM end the machine in order; a second one ends the process at
+//! once.
 
 use std::ffi::c_int;
-use std::{io, thread};
+use std::{io, process, thread};
 
 use vmm_sys_util::signal::{block_signal, create_sigset};
 
@@ -27,9 +28,14 @@ pub fn watch(stopper: Stopper) -> io::Result<()> {
         .name("signals".to_owned())
         .spawn(move || {
             let mut signal = 0;
+            let mut asked = false;
             // SAFETY: Both pointers are to live values of the right type, and the
             // set was initialised by `create_sigset`.
             while unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+                if asked {
+                    process::exit(i32::from(Outcome::Interrupted.status()));
+                }
+                asked = true;
                 stopper.stop(Outcome::Interrupted);
             }
         })?;

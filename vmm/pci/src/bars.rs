@@ -121,7 +121,7 @@ pub fn decoded(config: &ConfigSpace, spec: &BarSpec) -> Option<u64> {
         BarKind::Memory64 => u64::from(config.read_u32(register.saturating_add(4))),
         _ => 0,
     };
-    let address = (high << 32 | low) & !spec.size.wrapping_sub(1);
+    let address = ((high << 32) | low) & !spec.size.wrapping_sub(1);
     let last = address.checked_add(spec.size.wrapping_sub(1))?;
     // The last range of an address space is what sizing leaves behind.
     (command & enable != 0 && address != 0 && last < limit).then_some(address)

@@ -54,7 +54,10 @@ fn bars_decode_when_enabled_and_follow_moves() {
     bench.machine.memory.read(0x10_0000_0005, &mut data);
     assert_eq!(data, [5]);
     bench.machine.io.write(0xc003, &[1]);
-    assert_eq!(bench.device.last_write.load(Ordering::SeqCst), 3 << 32 | 3);
+    assert_eq!(
+        bench.device.last_write.load(Ordering::SeqCst),
+        (3 << 32) | 3
+    );
     assert_eq!(*bench.machine.doorbells.lock().unwrap(), [0x10_0000_3000]);
 
     bench.function.config_write(0x14, &0x18u32.to_le_bytes());

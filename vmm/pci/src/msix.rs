@@ -178,7 +178,7 @@ impl Msix {
         for (byte, to) in (offset..).zip(data.iter_mut()) {
             *to = (0..8u64).fold(0, |bits, bit| {
                 let vector = byte.checked_mul(8).and_then(|first| first.checked_add(bit));
-                bits | u8::from(vector.is_some_and(|vector| self.pending(vector))) << bit
+                bits | (u8::from(vector.is_some_and(|vector| self.pending(vector))) << bit)
             });
         }
     }
@@ -248,8 +248,8 @@ fn program(state: &mut State) -> bool {
 fn encode(state: &State) -> [u8; 16] {
     let control = if state.masked { ENTRY_MASKED } else { 0 };
     let value = u128::from(state.message.address)
-        | u128::from(state.message.data) << 64
-        | u128::from(control) << 96;
+        | (u128::from(state.message.data) << 64)
+        | (u128::from(control) << 96);
     value.to_le_bytes()
 }
 

@@ -160,7 +160,7 @@ fn next_slot(functions: &BTreeMap<Slot, Arc<Function>>) -> Option<Slot> {
 /// Splits device and function out of an ECAM offset or a CF8 address.
 fn slot(devfn: u64) -> Slot {
     Slot {
-        device: (devfn >> 3 & 31) as u8,
+        device: ((devfn >> 3) & 31) as u8,
         function: (devfn & 7) as u8,
     }
 }
@@ -201,10 +201,10 @@ impl ConfigPorts {
     /// What an access at `offset` (4 to 7) of the pair is for.
     fn target(&self, offset: u64) -> Option<(Slot, usize)> {
         let address = *self.address.lock().unwrap_or_else(PoisonError::into_inner);
-        let bus = address >> 16 & 0xff;
+        let bus = (address >> 16) & 0xff;
         let register = (address & 0xfc) as usize | (offset & 3) as usize;
         let reachable = address & ADDRESS_ENABLE != 0 && bus == 0 && offset >= 4;
-        reachable.then(|| (slot(u64::from(address >> 8 & 0xff)), register))
+        reachable.then(|| (slot(u64::from((address >> 8) & 0xff)), register))
     }
 }
 

@@ -86,8 +86,8 @@ fn functions_are_used_after_devices() {
         root.add(FakeDevice::new(&allocator)),
         Err(RootError::Full)
     ));
-    assert_eq!(ecam_u32(&root, 0x800c) >> 16 & 0x80, 0x80);
-    assert_eq!(ecam_u32(&root, 0x000c) >> 16 & 0x80, 0);
+    assert_eq!((ecam_u32(&root, 0x800c) >> 16) & 0x80, 0x80);
+    assert_eq!((ecam_u32(&root, 0x000c) >> 16) & 0x80, 0);
 }
 
 proptest! {

@@ -162,7 +162,7 @@ impl PciDevice for FakeDevice {
 
     fn bar_write(&self, bar: u8, offset: u64, _data: &[u8]) {
         self.last_write
-            .store(u64::from(bar) << 32 | offset, Ordering::SeqCst);
+            .store((u64::from(bar) << 32) | offset, Ordering::SeqCst);
     }
 
     fn capability_written(&self, _index: usize, _offset: usize, _len: usize, body: &[u8]) {

@@ -77,30 +77,30 @@ fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
     let several = count > 1;
     match entry.function {
         1 => {
-            entry.ebx = (entry.ebx & 0xffff) | count << 16 | id << 24;
+            entry.ebx = (entry.ebx & 0xffff) | (count << 16) | (id << 24);
             set_bit(&mut entry.edx, HTT, several);
         }
         // Caches: bits 25:14 say how many logical processors share one, bits
         // 31:26 how many cores the package has, each less one.
         4 if entry.eax & 0x1f != 0 => {
             let cores = count.saturating_sub(1);
-            let shared = if entry.eax >> 5 & 7 >= 3 { cores } else { 0 };
-            entry.eax = (entry.eax & 0x3fff) | shared << 14 | cores.min(63) << 26;
+            let shared = if (entry.eax >> 5) & 7 >= 3 { cores } else { 0 };
+            entry.eax = (entry.eax & 0x3fff) | (shared << 14) | (cores.min(63) << 26);
         }
         0x8000_0001 => {
             let amd = entry.ecx & TOPOLOGY_EXTENSIONS != 0;
             set_bit(&mut entry.ecx, CMP_LEGACY, several && amd);
         }
         0x8000_0008 => {
-            entry.ecx = (entry.ecx & !0xf0ff) | count.saturating_sub(1) | id_bits(count) << 12;
+            entry.ecx = (entry.ecx & !0xf0ff) | count.saturating_sub(1) | (id_bits(count) << 12);
         }
         0x8000_001d if entry.eax & 0x1f != 0 => {
-            let shared = if entry.eax >> 5 & 7 >= 3 {
+            let shared = if (entry.eax >> 5) & 7 >= 3 {
                 count.saturating_sub(1)
             } else {
                 0
             };
-            entry.eax = (entry.eax & !(0xfff << 14)) | shared << 14;
+            entry.eax = (entry.eax & !(0xfff << 14)) | (shared << 14);
         }
         0x8000_001e => {
             entry.eax = id;
@@ -168,7 +168,7 @@ mod tests {
         let [_, first, threads, cores] = cpuid.as_slice() else {
             panic!("leaf 0x1f is left out, and leaf 0xb has two levels");
         };
-        assert_eq!(first.ebx, 5 << 24 | 6 << 16);
+        assert_eq!(first.ebx, (5 << 24) | (6 << 16));
         assert_eq!(first.edx, HTT);
         assert_eq!((threads.eax, threads.ebx, threads.edx), (0, 1, 5));
         assert_eq!((cores.eax, cores.ebx, cores.ecx), (3, 6, 1 | LEVEL_CORE));

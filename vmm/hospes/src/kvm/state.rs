@@ -33,7 +33,7 @@ const MSR_MISC_ENABLE: u32 = 0x1a0;
 const MISC_ENABLE_FAST_STRING: u64 = 1;
 /// `IA32_MTRR_DEF_TYPE`: MTRRs are on, and what they don't name is write-back.
 const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
-const MTRR_ENABLED_WRITE_BACK: u64 = 1 << 11 | 6;
+const MTRR_ENABLED_WRITE_BACK: u64 = (1 << 11) | 6;
 
 /// Where and how the first vCPU starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,22 +178,22 @@ fn set_segments(sregs: &mut kvm_sregs, width: Width) {
 /// A descriptor as it is in memory.
 fn descriptor(segment: &kvm_segment) -> u64 {
     let attributes = u64::from(segment.type_)
-        | u64::from(segment.s) << 4
-        | u64::from(segment.dpl) << 5
-        | u64::from(segment.present) << 7
-        | u64::from(segment.l) << 13
-        | u64::from(segment.db) << 14
-        | u64::from(segment.g) << 15;
+        | (u64::from(segment.s) << 4)
+        | (u64::from(segment.dpl) << 5)
+        | (u64::from(segment.present) << 7)
+        | (u64::from(segment.l) << 13)
+        | (u64::from(segment.db) << 14)
+        | (u64::from(segment.g) << 15);
     let limit = u64::from(if segment.g == 1 {
         segment.limit >> 12
     } else {
         segment.limit
     });
     (limit & 0xffff)
-        | (segment.base & 0xff_ffff) << 16
-        | attributes << 40
-        | (limit >> 16 & 0xf) << 48
-        | (segment.base >> 24 & 0xff) << 56
+        | ((segment.base & 0xff_ffff) << 16)
+        | (attributes << 40)
+        | (((limit >> 16) & 0xf) << 48)
+        | (((segment.base >> 24) & 0xff) << 56)
 }
 
 fn write_gdt(memory: &GuestMemoryMmap<()>, sregs: &kvm_sregs) -> Result<(), VmError> {
@@ -227,7 +227,7 @@ fn write_page_tables(memory: &GuestMemoryMmap<()>) -> Result<(), VmError> {
             directory | PTE_TABLE,
         )?;
         for entry in 0..512u64 {
-            let target = gib << 30 | entry << 21;
+            let target = (gib << 30) | (entry << 21);
             write(
                 memory,
                 directory.saturating_add(entry.saturating_mul(8)),
@@ -268,7 +268,7 @@ mod tests {
             let read = |at| memory.read_obj::<u64>(GuestAddress(at)).unwrap() & !0xfff;
             let pointers = read(layout::PAGE_TABLES);
             let directory = read(pointers + (address >> 30) * 8);
-            assert_eq!(read(directory + (address >> 21 & 511) * 8), address);
+            assert_eq!(read(directory + ((address >> 21) & 511) * 8), address);
         }
     }
 }

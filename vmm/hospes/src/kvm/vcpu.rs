@@ -115,7 +115,21 @@ impl Vcpu {
     }
 }
 
+/// Tells the machine about a panic on a vCPU's thread, which would otherwise
+/// wait for the guest's end for ever.
+struct PanicGuard<'a>(&'a Stopper);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0
+                .stop(Outcome::Error("a vCPU thread panicked".to_owned()));
+        }
+    }
+}
+
 fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) {
+    let _guard = PanicGuard(&context.stopper);
     while !context.stop.load(Ordering::Acquire) {
         let end = match vcpu.run() {
             Ok(exit) => handle(exit, &context.spaces, counters),

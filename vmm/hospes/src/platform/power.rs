@@ -68,7 +68,7 @@ impl Power {
     fn write_control(&self, value: u16) {
         self.control
             .store((value & !SLP_EN) | SCI_EN, Ordering::Relaxed);
-        if value & SLP_EN != 0 && value >> SLP_TYP_SHIFT & 7 == u16::from(SLEEP_TYPE_S5) {
+        if value & SLP_EN != 0 && (value >> SLP_TYP_SHIFT) & 7 == u16::from(SLEEP_TYPE_S5) {
             self.stopper.stop(Outcome::PowerOff);
         }
     }
@@ -114,13 +114,13 @@ mod tests {
     fn soft_off_needs_type_and_enable() {
         let (power, outcomes) = power();
         power.write(4, &(5u16 << 10).to_le_bytes());
-        power.write(4, &(1u16 << 10 | SLP_EN).to_le_bytes());
+        power.write(4, &((1u16 << 10) | SLP_EN).to_le_bytes());
         assert!(outcomes.try_recv().is_err());
-        power.write(4, &(5u16 << 10 | SLP_EN).to_le_bytes());
+        power.write(4, &((5u16 << 10) | SLP_EN).to_le_bytes());
         assert_eq!(outcomes.try_recv(), Ok(Outcome::PowerOff));
         let mut data = [0; 2];
         power.read(4, &mut data);
-        assert_eq!(u16::from_le_bytes(data), 5 << 10 | SCI_EN);
+        assert_eq!(u16::from_le_bytes(data), (5 << 10) | SCI_EN);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl State {
             return value;
         }
         let tens = value.checked_div(10).unwrap_or(0);
-        tens << 4 | value.wrapping_sub(tens.wrapping_mul(10))
+        (tens << 4) | value.wrapping_sub(tens.wrapping_mul(10))
     }
 
     fn set(&mut self, value: u8) {
