@@ -61,3 +61,20 @@ impl Completion {
         Ok(())
     }
 }
+
+#[cfg(guest_kunit)]
+#[kernel::macros::kunit_tests(guest_completion)]
+mod tests {
+    use super::*;
+    use kernel::sync::Arc;
+
+    #[test]
+    fn waiting_ends_by_completion_or_by_time() -> Result {
+        let completion = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        assert_eq!(completion.wait_timeout(1), Err(ETIMEDOUT));
+        completion.complete_all();
+        assert_eq!(completion.wait_timeout(1), Ok(()));
+        assert_eq!(completion.wait_timeout(1), Ok(()));
+        Ok(())
+    }
+}

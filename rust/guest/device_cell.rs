@@ -131,3 +131,30 @@ impl<Q: IntoBytes, R: FromBytes + IntoBytes> Exchange<Q, R> {
 // SAFETY: Two cells, each transparent over its type, and padding. Any bytes are valid for the
 // types, so zeros are.
 unsafe impl<Q: FromBytes, R: FromBytes> Zeroable for Exchange<Q, R> {}
+
+#[cfg(guest_kunit)]
+#[kernel::macros::kunit_tests(guest_device_cell)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_gives_back_what_was_set() {
+        let mut cell = DeviceCell::new([0u8; 4]);
+        cell.set([1, 2, 3, 4]);
+        assert_eq!(cell.read(), [1, 2, 3, 4]);
+        cell.set_prefix([9u8, 8]);
+        assert_eq!(cell.read(), [9, 8, 3, 4]);
+        assert_eq!(cell.read_prefix::<[u8; 2]>(), [9, 8]);
+    }
+
+    #[test]
+    fn a_copy_stays_inside_the_cell() {
+        let cell = DeviceCell::new([1u8, 2, 3, 4]);
+        let mut to = [0u8; 8];
+        assert_eq!(cell.copy_to(2, &mut to), 2);
+        assert_eq!(to, [3, 4, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(cell.copy_to(4, &mut to), 0);
+        assert_eq!(cell.copy_to(usize::MAX, &mut to), 0);
+        assert_eq!(cell.copy_to(0, &mut to[..1]), 1);
+    }
+}
