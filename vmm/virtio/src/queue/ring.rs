@@ -70,16 +70,17 @@ pub(super) struct Ring {
 
 /// While a queue is drained, completions are announced together.
 struct Batch {
-    /// When the first unannounced completion came.
-    since: Option<Instant>,
+    /// When it began, or completions were last announced.
+    since: Instant,
 }
 
 /// Most completions that are announced together.
 const BATCH_MAX: u64 = 16;
 
-/// Longest time for which a completion waits for others. It is meant to join
-/// what is quick, such as reads from the page cache; a slow disk never makes
-/// a completed request wait for the next one.
+/// Completions that come within this time are announced together. It is meant
+/// to join what is quick, such as reads from the page cache. On a slow disk each
+/// request alone takes longer, so that none waits for the next; only quick ones
+/// just before a slow one do.
 const BATCH_TIME: Duration = Duration::from_micros(100);
 
 /// What to do about completions.
@@ -175,7 +176,9 @@ impl Ring {
 
     /// From now on, completions are announced together.
     pub(super) fn begin_batch(&mut self) {
-        self.batch = Some(Batch { since: None });
+        self.batch = Some(Batch {
+            since: Instant::now(),
+        });
     }
 
     /// Ends that, and announces what waited.
@@ -201,17 +204,15 @@ impl Ring {
     }
 
     /// Whether the completion just put may wait for others.
-    fn may_wait(&mut self) -> bool {
-        let Some(batch) = &mut self.batch else {
-            return false;
-        };
-        let since = batch.since.get_or_insert_with(Instant::now);
-        self.unannounced < BATCH_MAX && since.elapsed() < BATCH_TIME
+    fn may_wait(&self) -> bool {
+        self.batch
+            .as_ref()
+            .is_some_and(|batch| self.unannounced < BATCH_MAX && batch.since.elapsed() < BATCH_TIME)
     }
 
     fn announce(&mut self, memory: &GuestMemory) -> Result<Announcement, RingFault> {
         if let Some(batch) = &mut self.batch {
-            batch.since = None;
+            batch.since = Instant::now();
         }
         let completions = mem::take(&mut self.unannounced);
         let interrupt = wants_interrupt(&mut self.queue, memory)?;

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use vm_memory::{Bytes, GuestAddress};
@@ -245,6 +246,36 @@ fn draining_serves_all_and_accounts_for_every_completion() {
         u64::from(SIZE)
     );
     assert!(rig.interrupts.count(VECTOR) >= 1);
+}
+
+/// Without event indices the guest wants an interrupt whenever there is news.
+#[test]
+fn on_a_slow_device_no_completion_waits_for_the_next() {
+    let mut rig = rig(false);
+    for head in 0..2 {
+        rig.guest.describe_chain(head, &[(BUFFER, 16, 0)]);
+        rig.guest.offer(head);
+    }
+    let mut before = Vec::new();
+    rig.queue.drain(|chain| {
+        before.push(rig.interrupts.count(VECTOR));
+        thread::sleep(Duration::from_millis(1));
+        chain.complete(0);
+    });
+    assert_eq!(before, [0, 1]);
+}
+
+/// Nobody drains the queue here, so that a wait can only be given up.
+#[test]
+fn stopping_ends_the_wait_for_chains_to_be_served() {
+    let mut rig = rig(true);
+    rig.guest.describe_chain(0, &[(BUFFER, 16, 0)]);
+    rig.guest.offer(0);
+    let queue = rig.queue.clone();
+    let waiter = thread::spawn(move || queue.catch_up());
+    testing::eventually(|| rig.queue.kick().read().ok());
+    rig.queue.stop();
+    waiter.join().unwrap();
 }
 
 #[test]

@@ -144,10 +144,14 @@ impl Rig {
 
     /// Offers the chain at a head of a queue and kicks.
     fn offer(&mut self, queue: u16, head: u16, buffers: &[(u64, u32, u16)]) {
+        self.offer_silently(queue, head, buffers);
+        self.kick(queue);
+    }
+
+    fn offer_silently(&mut self, queue: u16, head: u16, buffers: &[(u64, u32, u16)]) {
         let guest = &mut self.guests[usize::from(queue)];
         guest.describe_chain(head, buffers);
         guest.offer(head);
-        self.kick(queue);
     }
 
     /// Waits for one chain of a queue.
@@ -384,6 +388,36 @@ fn an_abort_ends_the_command_first() {
         "the command is back before the function is answered"
     );
     assert_eq!(rig.response().response, ResponseCode::ABORTED.0);
+}
+
+/// The request queue's thread does not know of the command yet, as if it were
+/// busy with another one.
+#[test]
+fn an_abort_finds_a_command_that_is_still_in_the_ring() {
+    let mut rig = rig();
+    let request = Rig::header(READ_10, 300, 42);
+    let len = request.as_bytes().len() as u32;
+    rig.memory
+        .write_slice(request.as_bytes(), GuestAddress(HEADER))
+        .unwrap();
+    let buffers = [(HEADER, len, 0), (RESPONSE, RESPONSE_LEN, WRITE)];
+    rig.offer_silently(FIRST_REQUEST_QUEUE, 3, &buffers);
+    assert_eq!(rig.tmf(TmfSubtype::ABORT_TASK, 300, 42), ResponseCode::OK);
+    let used = rig.guests[usize::from(FIRST_REQUEST_QUEUE)].take_used();
+    assert_eq!(
+        used.len(),
+        1,
+        "nothing of it is left when the abort is answered"
+    );
+    assert_eq!(rig.response().response, ResponseCode::ABORTED.0);
+}
+
+/// A ring that nobody will serve keeps task management from nothing.
+#[test]
+fn a_broken_request_queue_does_not_hold_up_task_management() {
+    let mut rig = rig();
+    rig.guests[usize::from(FIRST_REQUEST_QUEUE)].set_available_index(1000);
+    assert_eq!(rig.tmf(TmfSubtype::ABORT_TASK_SET, 0, 0), ResponseCode::OK);
 }
 
 #[test]
