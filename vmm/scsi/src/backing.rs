@@ -100,7 +100,8 @@ pub trait Backing: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Those of the system; [`io::ErrorKind::Unsupported`] where it turns out
+    /// that this cannot be done after all.
     fn deallocate(&self, offset: u64, len: u64) -> io::Result<()>;
 
     /// Makes a range read as zeroes, with storage behind it where possible.

@@ -60,6 +60,10 @@ impl BlockSize {
     }
 }
 
+/// The most bytes that one command reads, writes, verifies or fills: none takes
+/// for ever, however large the disk, and holds up a reset meanwhile.
+const MAX_COMMAND_BYTES: u32 = 64 << 20;
+
 /// What a disk is to be.
 #[derive(Clone, Debug)]
 pub struct DiskConfig {
@@ -196,6 +200,13 @@ impl Disk {
 
     fn block_len(&self) -> u64 {
         self.block_size.bytes().into()
+    }
+
+    /// MAXIMUM TRANSFER LENGTH and MAXIMUM WRITE SAME LENGTH.
+    fn max_blocks(&self) -> u32 {
+        MAX_COMMAND_BYTES
+            .checked_div(self.block_size.bytes())
+            .unwrap_or(0)
     }
 
     /// The number of bytes in so many blocks.

@@ -94,7 +94,8 @@ impl Disk {
         let mut limits = vpd::BlockLimits {
             flags: vpd::WSNZ,
             optimal_granularity: U16::new(u16::try_from(per_physical).unwrap_or(1)),
-            max_write_same: U64::new(self.max_write_same()),
+            max_transfer: U32::new(self.max_blocks()),
+            max_write_same: U64::new(self.max_blocks().into()),
             ..vpd::BlockLimits::default()
         };
         if self.thin {

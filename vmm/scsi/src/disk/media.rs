@@ -3,6 +3,7 @@
 //! Commands that move data to and from the medium, and make it durable.
 
 use protocol::scsi::cdb::{Access, BlockRange};
+use protocol::scsi::sense::Sense;
 
 use super::{failure, Disk};
 use crate::backing::Durability;
@@ -14,6 +15,7 @@ impl Disk {
     pub(super) fn read(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
         self.check_ready()?;
         let offset = self.locate(access.range)?;
+        self.check_length(task, access.range)?;
         let len = self.bytes(access.range.blocks);
         check_room(task.data_in.len(), len)?;
         if access.force_unit_access && self.write_cache() {
@@ -36,6 +38,7 @@ impl Disk {
     pub(super) fn write(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
         self.check_writable()?;
         let offset = self.locate(access.range)?;
+        self.check_length(task, access.range)?;
         let len = self.bytes(access.range.blocks);
         check_room(task.data_out.len(), len)?;
         let durability = self.durability(access.force_unit_access);
@@ -64,6 +67,25 @@ impl Disk {
         self.locate(range)?;
         self.flush(task)?;
         Ok(0)
+    }
+
+    /// Refuses what is beyond MAXIMUM TRANSFER LENGTH.
+    pub(super) fn check_length(&self, task: &Task<'_>, range: BlockRange) -> Result<(), Sense> {
+        if range.blocks > self.max_blocks() {
+            return Err(Sense::invalid_cdb(length_field(task.cdb), None));
+        }
+        Ok(())
+    }
+}
+
+/// Where a block command has its length, which follows from bits 7:5 of the
+/// opcode, as the CDB's own length does.
+pub(super) fn length_field(cdb: &[u8]) -> u16 {
+    match cdb.first().map(|opcode| opcode >> 5) {
+        Some(0) => 4,
+        Some(1 | 2) => 7,
+        Some(5) => 6,
+        _ => 10,
     }
 }
 

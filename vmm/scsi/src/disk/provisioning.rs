@@ -2,31 +2,23 @@
 
 //! Commands that deallocate blocks, or fill many with the same.
 
+use std::io;
+
 use protocol::scsi::block;
 use protocol::scsi::cdb::WriteSame;
-use protocol::scsi::opcode;
 use protocol::scsi::sense::{asc, Sense};
 
-use super::media::check_room;
+use super::media::{check_room, length_field};
 use super::{failure, Disk};
 use crate::command::Failure;
 use crate::unit::Task;
 
 /// MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT.
 pub(super) const MAX_UNMAP_DESCRIPTORS: u32 = 256;
-/// The most bytes that one WRITE SAME fills, so that none takes for ever.
-const MAX_WRITE_SAME_BYTES: u64 = 64 << 20;
 /// How much WRITE SAME writes in one step: a multiple of every block length.
 const WRITE_SAME_STEP: u64 = 64 << 10;
 
 impl Disk {
-    /// MAXIMUM WRITE SAME LENGTH.
-    pub(super) fn max_write_same(&self) -> u64 {
-        MAX_WRITE_SAME_BYTES
-            .checked_div(self.block_len())
-            .unwrap_or(0)
-    }
-
     /// UNMAP. Every range is checked before the first is deallocated.
     pub(super) fn unmap(&self, task: &Task<'_>, parameter_len: u32) -> Result<u64, Failure> {
         if !self.thin {
@@ -45,6 +37,8 @@ impl Disk {
         }
         for range in ranges.filter(|range| range.blocks > 0) {
             let offset = self.locate(range)?;
+            // A block may stay mapped, with its data. So where it cannot be
+            // deallocated there is nothing else to do.
             self.deallocate(task, offset, self.bytes(range.blocks))?;
         }
         self.flush_unless_cached(task)?;
@@ -58,7 +52,7 @@ impl Disk {
         }
         self.check_writable()?;
         let blocks = command.range.blocks;
-        if blocks == 0 || u64::from(blocks) > self.max_write_same() {
+        if blocks == 0 || blocks > self.max_blocks() {
             return Err(Sense::invalid_cdb(length_field(task.cdb), None).into());
         }
         let offset = self.locate(command.range)?;
@@ -75,9 +69,7 @@ impl Disk {
 
         if block.iter().any(|byte| *byte != 0) {
             self.fill(task, offset, len, &block)?;
-        } else if command.unmap {
-            self.deallocate(task, offset, len)?;
-        } else {
+        } else if !command.unmap || !self.deallocate(task, offset, len)? {
             task.counters.writes.inc();
             self.backing
                 .zero(offset, len)
@@ -87,11 +79,16 @@ impl Disk {
         Ok(transferred)
     }
 
-    fn deallocate(&self, task: &Task<'_>, offset: u64, len: u64) -> Result<(), Sense> {
-        task.counters.unmaps.inc();
-        self.backing
-            .deallocate(offset, len)
-            .map_err(|error| failure::of_write(&error))
+    /// Says whether it was done: a block device tells only when it is asked to.
+    fn deallocate(&self, task: &Task<'_>, offset: u64, len: u64) -> Result<bool, Sense> {
+        match self.backing.deallocate(offset, len) {
+            Ok(()) => {
+                task.counters.unmaps.inc();
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(failure::of_write(&error)),
+        }
     }
 
     /// Writes `block` again and again.
@@ -109,13 +106,5 @@ impl Disk {
             done = done.saturating_add(step);
         }
         Ok(())
-    }
-}
-
-/// Where NUMBER OF LOGICAL BLOCKS is in WRITE SAME.
-fn length_field(cdb: &[u8]) -> u16 {
-    match cdb.first() {
-        Some(&opcode::WRITE_SAME_10) => 7,
-        _ => 10,
     }
 }

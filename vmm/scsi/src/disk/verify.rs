@@ -24,6 +24,7 @@ impl Disk {
     ) -> Result<u64, Failure> {
         self.check_ready()?;
         let offset = self.locate(range)?;
+        self.check_length(task, range)?;
         let len = self.bytes(range.blocks);
         let needed = match check {
             ByteCheck::MediumOnly => 0,

@@ -2,7 +2,7 @@
 
 //! Tests of what a guest sees of a backing that fails.
 
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicU64};
 use std::sync::Arc;
 
 use hospes_device::memory::SgList;
@@ -61,8 +61,48 @@ impl Backing for Faulty {
     }
 }
 
+/// A backing that has zeroes only where they are written.
+#[derive(Clone, Default)]
+struct CannotDeallocate {
+    zeroed: Arc<AtomicU64>,
+}
+
+impl Backing for CannotDeallocate {
+    fn size(&self) -> io::Result<u64> {
+        Ok(BLOCKS * 512)
+    }
+    fn read(&self, _: u64, _: &SgList, _: u64) -> Result<(), Incomplete> {
+        Ok(())
+    }
+    fn write(&self, _: u64, _: &SgList, _: u64, _: Durability) -> Result<(), Incomplete> {
+        Ok(())
+    }
+    fn read_bytes(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_bytes(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn can_deallocate(&self) -> bool {
+        true
+    }
+    fn deallocate(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    }
+    fn zero(&self, _: u64, len: u64) -> io::Result<()> {
+        self.zeroed.fetch_add(len, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 fn faulty() -> (Guest, Faulty) {
-    let backing = Faulty::default();
+    guest_on(Faulty::default())
+}
+
+fn guest_on<B: Backing + Clone + 'static>(backing: B) -> (Guest, B) {
     let config = DiskConfig {
         serial: "1".into(),
         ..DiskConfig::new("")
@@ -107,6 +147,20 @@ fn errors_of_the_system() {
     }
     backing.0.store(0, Ordering::Relaxed);
     guest.run(&[0; 6], &[], 0).good();
+}
+
+/// As on a block device that can neither discard nor write zeroes by itself.
+#[test]
+fn a_backing_that_cannot_deallocate_after_all() {
+    let (guest, backing) = guest_on(CannotDeallocate::default());
+    let mut list = vec![0, 22, 0, 16, 0, 0, 0, 0];
+    list.extend([0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 0]);
+    let unmap = access_10(0x42, 0, 0, 24);
+    guest.run(&unmap, &list, 0).good();
+    assert_eq!(backing.zeroed.load(Ordering::Relaxed), 0);
+    // Here the guest relies on the zeroes.
+    guest.run(&access_16(0x93, 9, 5, 4), &[], 0).good();
+    assert_eq!(backing.zeroed.load(Ordering::Relaxed), 2048);
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn limits_and_provisioning() {
     let limits = page(&guest, 0xb0);
     assert_eq!(limits.len(), 60);
     assert_eq!(limits[..4], [1, 0, 0, 8]);
+    assert_eq!(limits[4..8], 131_072_u32.to_be_bytes());
     assert_eq!(
         limits[16..32],
         [0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0]

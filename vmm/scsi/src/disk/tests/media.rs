@@ -91,6 +91,23 @@ fn ranges_that_are_not_there() {
     assert_eq!(guest.run(&read_10(4095, 0), &[], 0).good(), [0; 0]);
 }
 
+/// A file of holes can be so large that a single VERIFY would take hours.
+#[test]
+fn no_command_takes_more_blocks_than_the_disk_says() {
+    let file = file(1 << 40);
+    let guest = Guest::with_disk(Disk::open(&config(file.as_path())).unwrap());
+    for opcode in [0x88, 0x8a, 0x8f] {
+        let sense = guest.run(&access_16(opcode, 0, 0, 131_073), &[], 0).sense();
+        assert_eq!(sense, Sense::invalid_cdb(10, None), "{opcode:#x}");
+    }
+    let long = [0xa8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0];
+    assert_eq!(
+        guest.run(&long, &[], 0).sense(),
+        Sense::invalid_cdb(6, None)
+    );
+    guest.run(&access_16(0x8f, 0, 0, 131_072), &[], 0).good();
+}
+
 #[test]
 fn buffers_that_do_not_fit() {
     let (guest, file) = guest();
