@@ -139,11 +139,12 @@ class Runner:
 
 
 def _append(boot: Boot) -> str:
-    """The command line; an emulated kernel cannot calibrate its counter by itself."""
+    """The command line; an emulated kernel cannot calibrate its counter by itself.
+
+    Every level sees the counter of this machine.
+    """
     line = guest.command_line(boot)
-    if boot.machine.vmm == "qemu" and not cpu.runs_guests():
-        line += f" tsc_early_khz={cpu.tsc_khz()}"
-    return line
+    return line if cpu.runs_guests() else f"{line} tsc_early_khz={cpu.tsc_khz()}"
 
 
 def _limits(cases: list[Case], nested: bool) -> watch.Limits:

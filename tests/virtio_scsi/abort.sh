@@ -6,7 +6,7 @@
 # aborts, because a command of this driver never times out by itself.
 #
 # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# limit: 120
+# limit: 60
 # order: last
 
 . /tests/lib.sh
