@@ -9,6 +9,8 @@
 //! table. Capability accesses that a device asked for are passed on with no
 //! lock held, since they may do the work of a BAR access.
 
+use std::fmt::Display;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospes_device::bus::BusDevice;
@@ -51,6 +53,17 @@ struct Bar {
     spec: BarSpec,
     window: Arc<Window>,
     claimed: Option<u64>,
+    /// Whether the log has it that something did not work. Once is enough: a
+    /// guest can have it fail as often as it likes.
+    reported: bool,
+}
+
+impl Bar {
+    fn report(&mut self, what: &str, address: u64, error: &dyn Display) {
+        if !mem::replace(&mut self.reported, true) {
+            tracing::warn!(bar = self.spec.index, address, %error, "{what}");
+        }
+    }
 }
 
 /// What changes with configuration accesses.
@@ -116,6 +129,7 @@ impl Function {
                 spec,
                 window,
                 claimed: None,
+                reported: false,
             });
         }
         Ok(Self {
@@ -228,13 +242,13 @@ impl Function {
         let space = Space::from(bar.spec.kind);
         let bus = self.spaces.bus(space);
         if let Err(error) = bus.insert(address, bar.spec.size, bar.window.clone()) {
-            tracing::warn!(bar = bar.spec.index, %error, "BAR is left unmapped");
+            bar.report("BAR is left unmapped", address, &error);
             return;
         }
         bar.claimed = Some(address);
         for (doorbell, address) in self.doorbells_at(bar.spec.index, address) {
             if let Err(error) = self.spaces.add_doorbell(space, address, doorbell) {
-                tracing::warn!(%error, address, "doorbell stays in user space");
+                bar.report("doorbell stays in user space", address, &error);
             }
         }
     }
@@ -246,7 +260,7 @@ impl Function {
         let space = Space::from(bar.spec.kind);
         for (doorbell, address) in self.doorbells_at(bar.spec.index, address) {
             if let Err(error) = self.spaces.remove_doorbell(space, address, doorbell) {
-                tracing::warn!(%error, address, "doorbell was not there");
+                bar.report("doorbell was not there", address, &error);
             }
         }
         self.spaces.bus(space).remove(address);

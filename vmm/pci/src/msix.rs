@@ -14,6 +14,7 @@
 //! the visit to find. No interrupt can be lost between the two.
 
 use std::io;
+use std::mem;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +43,9 @@ struct State {
     pending: bool,
     /// The message that `vector` sends, `None` before the first.
     programmed: Option<MsiMessage>,
+    /// Whether the log has it that the machine refused a message. Once is
+    /// enough: a guest can have it refused as often as it likes.
+    reported: bool,
     vector: Arc<dyn MsiVector>,
 }
 
@@ -92,6 +96,7 @@ impl Msix {
                 masked: true,
                 pending: false,
                 programmed: None,
+                reported: false,
                 vector: allocator.allocate()?,
             }))
         };
@@ -238,7 +243,9 @@ fn program(state: &mut State) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(%error, message = ?state.message, "MSI-X message refused");
+            if !mem::replace(&mut state.reported, true) {
+                tracing::warn!(%error, message = ?state.message, "MSI-X message refused");
+            }
             false
         }
     }
