@@ -13,8 +13,8 @@ use crate::outcome::{Outcome, Stopper};
 /// The signals that end the machine.
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-/// Has the signals end the machine; to be called before any other thread is
-/// started, because they have to be blocked in all of them.
+/// Has the signals end the machine, and SIGXFSZ do nothing; to be called before
+/// any other thread is started, because they have to be blocked in all of them.
 ///
 /// # Errors
 ///
@@ -23,6 +23,9 @@ pub fn watch(stopper: Stopper) -> io::Result<()> {
     for signal in SIGNALS {
         block_signal(signal).map_err(|error| io::Error::other(format!("{error:?}")))?;
     }
+    // A write beyond the limit for the length of files is to be an error, for
+    // the guest or the log, and not the end of the process.
+    block_signal(libc::SIGXFSZ).map_err(|error| io::Error::other(format!("{error:?}")))?;
     let set = create_sigset(&SIGNALS).map_err(io::Error::from)?;
     thread::Builder::new()
         .name("signals".to_owned())

@@ -23,8 +23,9 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 /// Pins of the IOAPIC, which are the first interrupt numbers.
 const IOAPIC_PINS: u32 = 24;
 
-/// Interrupt numbers that KVM routes at most (`KVM_MAX_IRQ_ROUTES`).
-const MAX_GSI: u32 = 4096;
+/// Interrupt numbers end here: KVM's table has 4096 entries at most
+/// (`KVM_MAX_IRQ_ROUTES`), of which the 16 lines of the PICs take one more each.
+const MAX_GSI: u32 = 4096 - 16;
 
 /// The routing table of a machine.
 pub struct Interrupts {
@@ -65,6 +66,13 @@ impl Interrupts {
             messages.remove(&gsi);
         })?;
         Ok(gsi)
+    }
+
+    /// Gives an interrupt number back that nothing signals.
+    fn give_back(&self, gsi: u32) {
+        // The route that is left in KVM is replaced with the next change.
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.remove(&gsi);
     }
 
     /// Routes an interrupt number to another message.
@@ -117,10 +125,10 @@ impl MsiVector for Vector {
             return self.interrupts.route(*gsi, message);
         }
         let gsi = self.interrupts.take(message)?;
-        self.interrupts
-            .vm
-            .register_irqfd(&self.event, gsi)
-            .map_err(os_error)?;
+        let registered = self.interrupts.vm.register_irqfd(&self.event, gsi);
+        registered
+            .map_err(os_error)
+            .inspect_err(|_| self.interrupts.give_back(gsi))?;
         self.gsi
             .set(gsi)
             .map_err(|_| io::Error::other("two first messages for one vector"))
