@@ -78,6 +78,19 @@ static struct scsi_cmnd *wait_for_command(struct Scsi_Host *shost)
 	return cmd;
 }
 
+/*
+ * A device whose command is carried out again is left alone until its other
+ * commands are done.  The error handling runs the queues afterwards; this
+ * module cannot, so it has devices not left alone.
+ */
+static void set_blocking(struct Scsi_Host *shost, unsigned int turns)
+{
+	struct scsi_device *sdev;
+
+	shost_for_each_device(sdev, shost)
+		sdev->max_device_blocked = turns;
+}
+
 static void poke(struct Scsi_Host *shost)
 {
 	struct scsi_cmnd *cmd = wait_for_command(shost);
@@ -111,8 +124,12 @@ static int __init scsi_eh_poke_init(void)
 		goto put_host;
 	}
 	if (shost->hostt->eh_abort_handler) {
+		set_blocking(shost, 0);
 		for (i = 0; i < count; i++)
 			poke(shost);
+		/* The last command goes its way in a softirq. */
+		msleep(20);
+		set_blocking(shost, SCSI_DEFAULT_DEVICE_BLOCKED);
 		pr_info("scsi_eh_poke: host%u: %u aborted, %u failed, %u idle\n",
 			host, aborted, failed, idle);
 	} else {
