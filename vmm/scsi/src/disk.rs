@@ -349,8 +349,9 @@ fn serial_of(config: &DiskConfig) -> Result<String, DiskError> {
     }
 }
 
-/// A number that stays the same for the same file.
-fn serial_of_path(path: &Path) -> String {
+/// The serial number that a disk on a file has if it is given none: the same
+/// for the same file, 16 characters long.
+pub fn serial_of_path(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     format!(
         "{:016x}",

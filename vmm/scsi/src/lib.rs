@@ -51,6 +51,6 @@ pub mod unit;
 
 pub use attention::Attention;
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
-pub use disk::{BlockSize, Disk, DiskConfig, DiskError};
+pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
 pub use unit::{DeviceServer, Task, UnitCounters};

@@ -216,6 +216,10 @@ impl Machine {
         }
         for disk in &self.disk {
             disk.check(&ids)?;
+            let mut on = self.scsi.iter().filter(|scsi| scsi.id == disk.on);
+            if let Some(highest) = on.find_map(|scsi| scsi.max_target) {
+                disk.check_target(highest)?;
+            }
         }
         Ok(())
     }
@@ -238,7 +242,27 @@ impl Disk {
                 self.count
             ));
         }
+        // Units with the same serial number are the same unit to a guest.
+        if self.count > 1 && !self.serial.is_empty() && !self.serial.contains("%d") {
+            return fail(format!(
+                "serial={}: give one with %d, for {} disks, or none",
+                self.serial, self.count
+            ));
+        }
         Ok(())
+    }
+
+    fn check_target(&self, highest: u16) -> Result<(), ConfigError> {
+        if u16::from(self.target) <= highest {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "disk {}: target={}: guests look no further than max_target={highest} of {}; \
+             give a smaller target, or a larger max_target",
+            self.path.display(),
+            self.target,
+            self.on
+        )))
     }
 
     /// The path of number `index` of this entry's disks.
@@ -257,6 +281,11 @@ impl Disk {
     pub fn serial_of(&self, index: u16) -> String {
         if self.count == 1 {
             return self.serial.clone();
+        }
+        let shares_file = !self.path.to_string_lossy().contains("%d");
+        if self.serial.is_empty() && shares_file {
+            // What the disk itself would choose is the same for all of them.
+            return format!("{}-{index}", hospes_scsi::serial_of_path(&self.path));
         }
         self.serial.replace("%d", &index.to_string())
     }

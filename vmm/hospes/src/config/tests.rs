@@ -149,6 +149,33 @@ fn counted_disks_are_numbered() {
     assert_eq!(disk.serial_of(11), "S11");
 }
 
+#[test]
+fn disks_on_one_file_have_serial_numbers_of_their_own() {
+    let mut disk: Disk =
+        serde_json::from_value(json!({"path": "/d", "on": "s0", "count": 2, "readonly": true}))
+            .unwrap();
+    assert_ne!(disk.serial_of(0), disk.serial_of(1));
+    let ids = ["s0"].into();
+    disk.check(&ids).unwrap();
+    disk.serial = "S".to_owned();
+    assert!(disk.check(&ids).unwrap_err().0.contains("%d"));
+}
+
+#[test]
+fn a_target_that_no_guest_looks_at_is_refused() {
+    let machine = |target| -> Machine {
+        serde_json::from_value(json!({
+            "kernel": "k",
+            "scsi": [{"type": "virtio", "id": "s0", "max_target": 1}],
+            "disk": [{"path": "p", "on": "s0", "target": target}],
+        }))
+        .unwrap()
+    };
+    machine(1).check().unwrap();
+    let error = machine(2).check().unwrap_err();
+    assert!(error.0.contains("max_target=1"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_text_is_parsed_or_refused(text in ".{0,60}") {
