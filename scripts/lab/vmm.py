@@ -10,7 +10,7 @@ from .machine import Machine
 
 GUEST_MIB = 512
 # A slow disk: each request takes this long, or this many are done per second.
-SLOW_LATENCY_MS = 40
+SLOW_LATENCY_MS = 20
 SLOW_PER_SECOND = 40
 
 # Documented in Documentation/vmm.md.

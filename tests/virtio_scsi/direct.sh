@@ -6,7 +6,7 @@
 #
 # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # order: first
-# limit: 90
+# limit: 180
 
 . /tests/lib.sh
 

@@ -3,8 +3,9 @@
 # Sixty-four logical units are sixty-four disks: each holds its own content, and
 # what is written to one at the same time as to all others stays its own.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=4 disks=64x1M
-# limit: 120
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=4 disks=64x1M
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=2 disks=64x1M
+# limit: 240
 
 . /tests/lib.sh
 

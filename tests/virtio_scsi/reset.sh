@@ -4,8 +4,9 @@
 # nothing: requests that a reset ends are sent again, on this disk and without
 # disturbing its neighbour.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# limit: 120
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# limit: 180
 # order: last
 
 . /tests/lib.sh

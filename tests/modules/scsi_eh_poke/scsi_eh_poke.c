@@ -53,11 +53,16 @@ static unsigned int idle;
 module_param(idle, uint, 0444);
 MODULE_PARM_DESC(idle, "Result: no command was in flight in time");
 
-/* Takes the first command that is in flight and not complete. */
+/*
+ * Takes the first command that is in flight and not complete.  Saying that it
+ * is enough ends only the visit to one hardware queue.
+ */
 static bool take(struct scsi_cmnd *cmd, void *data)
 {
 	struct scsi_cmnd **taken = data;
 
+	if (*taken)
+		return false;
 	if (!test_bit(SCMD_STATE_INFLIGHT, &cmd->state) ||
 	    test_and_set_bit(SCMD_STATE_COMPLETE, &cmd->state))
 		return true;
