@@ -165,7 +165,8 @@ def _matches(case: Case, machine: Machine, pattern: str) -> bool:
 
 
 def boots(pairs: list[tuple[Case, Machine]]) -> list[Boot]:
-    """Groups cases by machine; the longest boots first, so that none is last alone."""
+    """Groups cases by machine. Unit tests come first, because what they find
+    explains the rest; then the longest boots, so that none is last alone."""
     shared: dict[Machine, Boot] = {}
     alone: list[Boot] = []
     rank = {"first": 0, "middle": 1, "last": 2}
@@ -178,5 +179,10 @@ def boots(pairs: list[tuple[Case, Machine]]) -> list[Boot]:
         boot.cases.sort(key=lambda case: (rank[case.order], case.name))
     return sorted(
         [*shared.values(), *alone],
-        key=lambda boot: (boot.machine.vmm != "hospes", -len(boot.cases), boot.slug),
+        key=lambda boot: (
+            boot.cases[0].group != "kunit",
+            boot.machine.vmm != "hospes",
+            -len(boot.cases),
+            boot.slug,
+        ),
     )
