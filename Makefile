@@ -9,6 +9,10 @@ KERNEL ?= stock lab
 # Settings travel in the environment: the scripts know which of them Kbuild or
 # cargo is to be told, whatever else was said on the command line.
 export KDIR O MO V W LLVM CLIPPY MODULE INSTALL_MOD_PATH INSTALL_MOD_DIR T
+# Tools only from the command line: many an environment has a CC that is not
+# meant for kernels, which is why Kbuild does not look there either.
+tools := $(strip $(foreach tool,CC LD AR NM OBJCOPY OBJDUMP READELF STRIP HOSTCC HOSTRUSTC,\
+	$(if $(findstring command,$(origin $(tool))),$(tool)='$($(tool))')))
 MAKEOVERRIDES =
 MAKEFLAGS += --no-print-directory
 
@@ -19,10 +23,10 @@ ifneq ($(KDIR),)
 all: modules
 
 modules modules_install: check-kernel
-	+@scripts/kbuild $@
+	+@scripts/kbuild $@ $(tools)
 
 clean:
-	+@scripts/kbuild $@
+	+@scripts/kbuild $@ $(tools)
 
 rust-analyzer: check-kernel
 	+@scripts/rust-analyzer
