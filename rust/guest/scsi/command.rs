@@ -151,10 +151,9 @@ impl<T: Driver> Command<T> {
         }
         // SAFETY: A command is always part of a request, and one that is being queued has a
         // hardware queue.
-        tag.store(
-            unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) },
-            Relaxed,
-        );
+        let unique =
+            unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) };
+        tag.store(unique, Relaxed);
         owned.store(1, Release);
         Some(Self {
             // INVARIANT: The flag was clear, hence there was no other; a command is not queued
