@@ -156,6 +156,13 @@ impl Hba {
         self.queues.stop();
     }
 
+    /// Whether a queue is broken, so that what is in it does not come back by itself.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.control.is_broken()
+            || self.event.is_broken()
+            || self.requests.iter().any(|queue| queue.is_broken())
+    }
+
     /// Completes what the device has returned on all request queues.
     pub(crate) fn drain_requests(&self) {
         for queue in &self.requests {

@@ -51,7 +51,12 @@ impl Drop for Bound {
     /// Events first, as acting on one may take a reference to what is being removed. The host
     /// follows as a field; it waits for the commands in flight, for which the queues are needed,
     /// which go last, with the binding.
+    ///
+    /// What is in a broken queue would be waited for without end: such a device is stopped first.
     fn drop(&mut self) {
+        if self.hba.is_broken() {
+            self.hba.stop();
+        }
         self.hba.as_arc_borrow().stop_events();
     }
 }

@@ -66,7 +66,8 @@ impl Answer {
 /// Ends a command.
 pub(crate) fn abort(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
     let (Some(lun), Some(tag)) = (lun(command), command.tag_if_in_flight()) else {
-        // The device has returned it in the meantime.
+        // The device has returned it in the meantime. This waits for who is completing it.
+        hba.drain_requests();
         return Recovery::Success;
     };
     dev_info!(command.device(), "abort\n");

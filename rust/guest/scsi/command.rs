@@ -46,7 +46,8 @@ impl<P> Slot<P> {
     pub(super) const SIZE: usize = {
         // A `struct scsi_cmnd` is as aligned as a pointer, and so is its end.
         assert!(align_of::<Self>() <= align_of::<usize>());
-        size_of::<Self>()
+        // What the SCSI layer puts behind the slot has to be aligned as well.
+        size_of::<Self>().next_multiple_of(align_of::<usize>())
     };
 
     /// The slot of a command.
@@ -317,6 +318,11 @@ impl<T: Driver> Command<T> {
 }
 
 impl<T: Driver> Busy<T> {
+    /// Whether it is this command.
+    pub(super) fn is(&self, cmd: *mut bindings::scsi_cmnd) -> bool {
+        self.0.cmd.as_ptr() == cmd
+    }
+
     /// Leaves the command to the SCSI layer.
     pub(super) fn refuse(self) {
         self.0.release();

@@ -88,6 +88,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// Ends a command that the driver has. Sleeps.
     ///
+    /// A command that [is not in flight](EhCommand::tag_if_in_flight) may just be on its way back, so
+    /// the driver has to pass the lock under which it completes commands before it returns.
+    ///
     /// [`Recovery::Success`] means that the driver does not have the command any more; the
     /// wrapper says [`Recovery::Failed`] if it does.
     fn abort(&self, _command: &EhCommand<'_, Self>) -> Recovery {

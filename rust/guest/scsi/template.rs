@@ -41,6 +41,7 @@ impl<T: Driver> Template<T> {
             cmd_size: Slot::<T::Private>::SIZE as u32,
             dma_boundary: T::DMA_BOUNDARY,
             _bitfield_1: bindings::__BindgenBitfieldUnit::new([Self::flags(), 0]),
+            init_cmd_priv: Some(Self::init_private),
             queuecommand: Some(Self::queue_command),
             commit_rqs: if T::HAS_COMMIT {
                 Some(Self::commit)
@@ -87,6 +88,12 @@ impl<T: Driver> Template<T> {
         Ok(())
     }
 
+    /// Does nothing, and so keeps the SCSI layer from clearing the slot of each command before it
+    /// is queued, flag and all. The slot is zeroed when it is allocated.
+    extern "C" fn init_private(_: *mut bindings::Scsi_Host, _: *mut bindings::scsi_cmnd) -> c_int {
+        0
+    }
+
     extern "C" fn queue_command(
         shost: *mut bindings::Scsi_Host,
         cmd: *mut bindings::scsi_cmnd,
@@ -101,10 +108,12 @@ impl<T: Driver> Template<T> {
         // SAFETY: Commands only come while the host is registered.
         match unsafe { HostData::<T>::driver(shost) }.queue_command(command) {
             Ok(()) => ACCEPTED,
-            Err(busy) => {
+            Err(busy) if busy.is(cmd) => {
                 busy.refuse();
                 BUSY
             }
+            // Another command than the one that was to be queued: it fails, as one that is lost.
+            Err(_) => ACCEPTED,
         }
     }
 

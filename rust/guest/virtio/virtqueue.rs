@@ -144,13 +144,14 @@ impl<T: Token> Virtqueue<T> {
         let vq = ring.vq;
         // SAFETY: Valid when not null, by the type invariant.
         let needed = !vq.is_null() && unsafe { bindings::virtqueue_kick_prepare(vq) };
+        if !needed {
+            return;
+        }
         let rcu = rcu::read_lock();
         drop(ring);
-        if needed {
-            // SAFETY: `vq` was valid under the lock. The RCU read lock was taken before the lock
-            // was released, so it stays valid by the type invariant of `Ring`.
-            unsafe { bindings::virtqueue_notify(vq) };
-        }
+        // SAFETY: `vq` was valid under the lock. The RCU read lock was taken before the lock was
+        // released, so it stays valid by the type invariant of `Ring`.
+        unsafe { bindings::virtqueue_notify(vq) };
         drop(rcu);
     }
 
@@ -161,13 +162,13 @@ impl<T: Token> Virtqueue<T> {
     /// not use the queue.
     #[inline]
     pub fn drain(&self, mut f: impl FnMut(T, u32)) -> usize {
-        let mut count = 0;
+        let mut count = 0usize;
         let mut ring = self.ring.lock();
         loop {
             ring.disable_callback();
             while let Some((token, used_len)) = ring.pop() {
                 f(token, used_len);
-                count += 1;
+                count = count.wrapping_add(1);
             }
             // What came while the callback was off has caused no interrupt: look again.
             if ring.enable_callback() {
@@ -179,13 +180,21 @@ impl<T: Token> Virtqueue<T> {
     /// Takes what the device has returned by now, for a queue without callback. As
     /// [`Virtqueue::drain`] otherwise.
     pub fn poll(&self, mut f: impl FnMut(T, u32)) -> usize {
-        let mut count = 0;
+        let mut count = 0usize;
         let mut ring = self.ring.lock();
         while let Some((token, used_len)) = ring.pop() {
             f(token, used_len);
-            count += 1;
+            count = count.wrapping_add(1);
         }
         count
+    }
+
+    /// Whether the queue is broken: the device has done something impossible, or is gone. What is
+    /// in the queue then only comes back when the device is stopped.
+    pub fn is_broken(&self) -> bool {
+        let ring = self.ring.lock();
+        // SAFETY: Valid when not null, by the type invariant.
+        !ring.vq.is_null() && unsafe { bindings::virtqueue_is_broken(ring.vq) }
     }
 
     /// Number of descriptors, or 0 if the queue is gone.
