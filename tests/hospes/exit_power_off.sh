@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A guest that switches itself off ends the VMM with success, on one processor
-# and on many.
+# and on four.
 #
-# machine: vmm=hospes kernel=lab vcpus=1,8
+# machine: vmm=hospes kernel=lab vcpus=1,4
 
 . /tests/lib.sh
 
