@@ -86,7 +86,7 @@ impl Disk {
                 task.counters.unmaps.inc();
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            Err(error) if is_unsupported(&error) => Ok(false),
             Err(error) => Err(failure::of_write(&error)),
         }
     }
@@ -107,4 +107,9 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Older standard libraries have no kind for `EOPNOTSUPP`.
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }
