@@ -7,7 +7,7 @@
 //! - [`scsi`]: SCSI hosts and commands;
 //! - [`virtio_scsi`]: what joins the two, SCSI commands as requests of a virtqueue;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
-//! - [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
+//! - [`alloc`], [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
 //!   the same name.
 //!
 //! All of the project's `unsafe` code for the kernel is in this crate. A driver names no raw
@@ -16,6 +16,7 @@
 
 #![no_std]
 
+pub mod alloc;
 pub mod completion;
 pub mod device_cell;
 pub mod param;

@@ -42,7 +42,10 @@ pub use self::driver::{
     Adapter,
     Driver, //
 };
-pub use self::message::Message;
+pub use self::message::{
+    Asked,
+    Message, //
+};
 pub use self::queues::{
     Callback,
     Handler,

@@ -10,12 +10,14 @@
 
 use crate::hba::Hba;
 use guest::{
+    alloc::without_io,
     completion::Completion,
     scsi::{
         EhCommand,
         Recovery, //
     },
     virtio::{
+        Asked,
         Kick,
         Message,
         Virtqueue, //
@@ -36,42 +38,24 @@ use protocol::virtio_scsi::{
 /// How long the device may take for a TMF.
 const TIMEOUT_MS: Msecs = 30_000;
 
-/// A TMF on its way: two have a reference, who waits and the queue.
-pub(crate) type Tmf = Message<TmfRequest, TmfResponse, Answer>;
-
-/// The queue for them.
-pub(crate) type ControlQueue = Virtqueue<Arc<Tmf>>;
-
-/// Says that the device has answered.
-#[pin_data]
-pub(crate) struct Answer {
-    #[pin]
-    done: Completion,
-}
-
-impl Answer {
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            done <- Completion::new(),
-        })
-    }
-
-    /// The device has returned the request. The used length is no help: a response has one byte,
-    /// and whether it was written is seen from its value.
-    pub(crate) fn finish(&self, _used_len: u32) {
-        self.done.complete_all();
-    }
-}
+/// The queue for TMFs: two have a reference to one on its way, who waits and the queue.
+pub(crate) type ControlQueue = Virtqueue<Asked<TmfRequest, TmfResponse>>;
 
 /// Ends a command.
 pub(crate) fn abort(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
-    let (Some(lun), Some(tag)) = (lun(command), command.tag_if_in_flight()) else {
-        // The device has returned it in the meantime. This waits for who is completing it.
-        hba.drain_requests();
-        return Recovery::Success;
+    let recovery = match (lun(command), command.tag_if_in_flight()) {
+        (Some(lun), Some(tag)) => {
+            dev_info!(command.device(), "abort\n");
+            run(hba, TmfRequest::abort_task(lun, tag.into()))
+        }
+        // The device has returned it in the meantime.
+        _ => Recovery::Success,
     };
-    dev_info!(command.device(), "abort\n");
-    run(hba, TmfRequest::abort_task(lun, tag.into()))
+    if command.tag_if_in_flight().is_some() {
+        return Recovery::Failed;
+    }
+    wait_for_completers(hba);
+    recovery
 }
 
 /// Resets the unit that a command is for.
@@ -87,7 +71,10 @@ pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
         return recovery;
     }
     match command.device_in_flight() {
-        0 => recovery,
+        0 => {
+            wait_for_completers(hba);
+            recovery
+        }
         count => {
             dev_err!(
                 command.device(),
@@ -103,6 +90,12 @@ pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
 fn lun(command: &EhCommand<'_, Hba>) -> Option<Lun> {
     let unit = command.unit();
     Lun::from_linux(unit.id, unit.lun)
+}
+
+/// A command is no longer in flight shortly before its completion is done. This waits for those
+/// who are just doing that, each under the lock of its queue.
+fn wait_for_completers(hba: &Hba) {
+    hba.drain_requests();
 }
 
 /// Has the device carry out a TMF, and takes back the commands that this has ended.
@@ -131,12 +124,14 @@ fn run(hba: &Hba, request: TmfRequest) -> Recovery {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `EIO` if the queue does not take it, `ETIMEDOUT` if no answer comes.
+/// `ENOMEM`, `EIO` if the queue does not take it, `ETIMEDOUT` if no answer comes. The response of
+/// a request that the device has not carried out, because it was stopped, is unwritten.
 fn ask(hba: &Hba, request: TmfRequest) -> Result<ResponseCode> {
-    let message = Message::new(request, TmfResponse::UNWRITTEN, Answer::new());
+    let message = Message::new(request, TmfResponse::UNWRITTEN, Completion::new());
     // No I/O must be needed to get the memory: it would wait for what is being recovered.
-    let tmf = Arc::pin_init(message, GFP_ATOMIC)?;
-    hba.control.add(tmf.clone(), Kick::Now).map_err(|_| EIO)?;
-    tmf.extra.done.wait_timeout(TIMEOUT_MS)?;
+    let tmf = without_io(|| Arc::pin_init(message, GFP_KERNEL))?;
+    let asked = Asked::new(&tmf);
+    hba.control.add(asked, Kick::Now).map_err(|_| EIO)?;
+    tmf.extra.wait_timeout(TIMEOUT_MS)?;
     Ok(tmf.exchange.response.read().code())
 }

@@ -6,8 +6,12 @@ use super::{
     Segments,
     Token, //
 };
-use crate::device_cell::Exchange;
+use crate::{
+    completion::Completion,
+    device_cell::Exchange, //
+};
 use core::{
+    mem::ManuallyDrop,
     pin::Pin,
     ptr::NonNull, //
 };
@@ -25,8 +29,7 @@ use zerocopy::{
 /// There are two ways to give it to a virtqueue:
 ///
 /// - as a [`KBox`], when only one side needs it at a time;
-/// - as an [`Arc`], when somebody waits for the answer but not for ever: the queue's reference
-///   keeps the memory for as long as the device may write to it, whatever becomes of the waiter.
+/// - as an [`Asked`], when somebody waits for the answer but not for ever.
 #[pin_data]
 pub struct Message<Q, R, X = ()> {
     /// The memory for the device.
@@ -54,34 +57,55 @@ impl<Q, R, X> Message<Q, R, X> {
     }
 }
 
+/// The queue's side of a message for whose answer somebody waits.
+///
+/// Its reference keeps the memory for as long as the device may write to it, whatever becomes of
+/// who waits. That one is woken when this is dropped, whether the device has returned the message
+/// or the queue gives it up: if there is an answer is seen from the response.
+pub struct Asked<Q, R>(Arc<Message<Q, R, Completion>>);
+
+impl<Q, R> Asked<Q, R> {
+    /// What to give to the queue, so that `message` can be waited for.
+    pub fn new(message: &Arc<Message<Q, R, Completion>>) -> Self {
+        Self(message.clone())
+    }
+}
+
+impl<Q, R> Drop for Asked<Q, R> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.extra.complete_all();
+    }
+}
+
 // SAFETY: An `Arc`'s memory comes from kmalloc, is not moved, and is there until the reference
 // that became the raw pointer is dropped. The cells in it are written by the CPU only through
 // `&mut`, which nobody has while there are several references or this one is raw.
-unsafe impl<Q, R, X> Token for Arc<Message<Q, R, X>>
+unsafe impl<Q, R> Token for Asked<Q, R>
 where
     Q: IntoBytes + Send,
     R: FromBytes + Send,
-    X: Send + Sync,
 {
     fn into_raw(self) -> NonNull<c_void> {
-        let ptr = Arc::into_raw(self).cast_mut().cast();
+        let ptr = Arc::as_ptr(&ManuallyDrop::new(self).0);
         // SAFETY: An `Arc`'s pointer is never null.
-        unsafe { NonNull::new_unchecked(ptr) }
+        unsafe { NonNull::new_unchecked(ptr.cast_mut().cast()) }
     }
 
     unsafe fn from_raw(ptr: NonNull<c_void>) -> Self {
-        // SAFETY: From `into_raw`, and used once, by the caller's promise.
-        unsafe { Arc::from_raw(ptr.as_ptr().cast_const().cast()) }
+        // SAFETY: `into_raw` has kept a reference for this pointer, which is used once by the
+        // caller's promise.
+        Self(unsafe { Arc::from_raw(ptr.as_ptr().cast_const().cast()) })
     }
 
     fn readable(&self, segments: Pin<&mut Segments>) {
         // SAFETY: An `Arc`'s memory comes from kmalloc.
-        unsafe { segments.push_cell(&self.exchange.request) };
+        unsafe { segments.push_cell(&self.0.exchange.request) };
     }
 
     fn writable(&self, segments: Pin<&mut Segments>) {
         // SAFETY: An `Arc`'s memory comes from kmalloc.
-        unsafe { segments.push_cell(&self.exchange.response) };
+        unsafe { segments.push_cell(&self.0.exchange.response) };
     }
 }
 
