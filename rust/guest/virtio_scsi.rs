@@ -8,7 +8,6 @@
 //! pages that its request holds until it is completed.
 
 use crate::{
-    bindings,
     device_cell::Exchange,
     scsi::{
         Command,
@@ -31,7 +30,7 @@ use zerocopy::{
 };
 
 // SAFETY:
-// - The exchange is behind the command, in pages of the block layer; the scatterlist is the
+// - The exchange is behind the command, in memory of the block layer; the scatterlist is the
 //   command's. Both stay until it is completed, and only its owner can complete it. The error
 //   handling takes a command away that is not completed only after its callbacks claim success,
 //   which they cannot while the command has an owner.
@@ -55,29 +54,28 @@ where
 
     #[inline]
     fn readable(&self, mut segments: Pin<&mut Segments>) {
-        // SAFETY: The memory behind a command is in whole pages.
+        // SAFETY: The memory behind a command is in whole pages or comes from kmalloc.
         unsafe { segments.as_mut().push_cell(&self.private().request) };
         if self.direction() == Direction::Out {
-            push_data(self.as_ref(), segments);
+            push_data(self, segments);
         }
     }
 
     #[inline]
     fn writable(&self, mut segments: Pin<&mut Segments>) {
-        // SAFETY: The memory behind a command is in whole pages.
+        // SAFETY: The memory behind a command is in whole pages or comes from kmalloc.
         unsafe { segments.as_mut().push_cell(&self.private().response) };
         if self.direction() == Direction::In {
-            push_data(self.as_ref(), segments);
+            push_data(self, segments);
         }
     }
 }
 
 #[inline]
-fn push_data(cmd: &bindings::scsi_cmnd, segments: Pin<&mut Segments>) {
-    let table = &cmd.sdb.table;
-    if table.nents != 0 {
+fn push_data<T: Driver>(command: &Command<T>, segments: Pin<&mut Segments>) {
+    if let Some(list) = command.data() {
         // SAFETY: The SCSI layer has made the list, with an end mark, and keeps it for as long
         // as the command is not completed.
-        unsafe { segments.push_list(table.sgl) };
+        unsafe { segments.push_list(list.as_ptr()) };
     }
 }

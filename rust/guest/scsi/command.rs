@@ -93,11 +93,11 @@ impl Unit {
     #[inline]
     pub(super) unsafe fn of(cmd: *mut bindings::scsi_cmnd) -> Self {
         // SAFETY: A valid command has a device, for which it holds a reference.
-        let sdev = unsafe { &*(*cmd).device };
-        Self {
-            id: sdev.id,
-            lun: sdev.lun,
-        }
+        let (id, lun) = unsafe {
+            let sdev = (*cmd).device;
+            ((*sdev).id, (*sdev).lun)
+        };
+        Self { id, lun }
     }
 }
 
@@ -171,11 +171,16 @@ impl<T: Driver> Command<T> {
         unsafe { Slot::of(self.cmd.as_ptr()) }
     }
 
+    /// The data, if there is any.
     #[inline]
-    pub(crate) fn as_ref(&self) -> &bindings::scsi_cmnd {
-        // SAFETY: Valid by the type invariant. The fields that are read are not changed while the
-        // driver has the command.
-        unsafe { self.cmd.as_ref() }
+    pub(crate) fn data(&self) -> Option<NonNull<bindings::scatterlist>> {
+        // SAFETY: Valid by the type invariant; nobody changes these fields while the driver has
+        // the command.
+        let (count, list) = unsafe {
+            let table = &raw const (*self.cmd.as_ptr()).sdb.table;
+            ((*table).nents, (*table).sgl)
+        };
+        NonNull::new(list).filter(|_| count != 0)
     }
 
     /// The command for a pointer, leaving nobody with the obligation.
@@ -201,10 +206,13 @@ impl<T: Driver> Command<T> {
     /// The command descriptor block.
     #[inline]
     pub fn cdb(&self) -> &[u8] {
-        let cmd = self.as_ref();
-        cmd.cmnd
-            .get(..usize::from(cmd.cmd_len))
-            .unwrap_or(&cmd.cmnd)
+        // SAFETY: Valid by the type invariant; nobody changes these fields while the driver has
+        // the command. Others may change other fields: hence no reference to all of it.
+        let (bytes, len) = unsafe {
+            let cmd = self.cmd.as_ptr();
+            (&(*cmd).cmnd, (*cmd).cmd_len)
+        };
+        bytes.get(..usize::from(len)).unwrap_or(bytes)
     }
 
     /// What the command is for.
@@ -230,13 +238,16 @@ impl<T: Driver> Command<T> {
     /// Whether there is nothing more to come for now, so that the device should be told.
     #[inline]
     pub fn is_last(&self) -> bool {
-        self.as_ref().flags & bindings::SCMD_LAST as i32 != 0
+        // SAFETY: As in `cdb`.
+        let flags = unsafe { (*self.cmd.as_ptr()).flags };
+        flags & bindings::SCMD_LAST as i32 != 0
     }
 
     /// Which way the data goes.
     #[inline]
     pub fn direction(&self) -> Direction {
-        match self.as_ref().sc_data_direction {
+        // SAFETY: As in `cdb`.
+        match unsafe { (*self.cmd.as_ptr()).sc_data_direction } {
             bindings::dma_data_direction::DMA_TO_DEVICE => Direction::Out,
             bindings::dma_data_direction::DMA_FROM_DEVICE => Direction::In,
             bindings::dma_data_direction::DMA_BIDIRECTIONAL => Direction::Both,
@@ -247,7 +258,8 @@ impl<T: Driver> Command<T> {
     /// Length of the data in bytes.
     #[inline]
     pub fn data_len(&self) -> u32 {
-        self.as_ref().sdb.length
+        // SAFETY: As in `cdb`.
+        unsafe { (*self.cmd.as_ptr()).sdb.length }
     }
 
     /// The driver's private data. It has what the last command in this slot has left there.
@@ -268,14 +280,15 @@ impl<T: Driver> Command<T> {
     /// Says how many bytes of data were not transferred.
     #[inline]
     pub fn set_residual(&mut self, residual: u32) {
-        // SAFETY: Valid by the type invariant.
-        unsafe { self.cmd.as_mut() }.resid_len = residual;
+        // SAFETY: Valid by the type invariant; the field is the driver's while it has the command.
+        unsafe { (*self.cmd.as_ptr()).resid_len = residual };
     }
 
     /// Where sense data goes.
     #[inline]
     pub fn sense_mut(&mut self) -> &mut [u8] {
-        let buffer = self.as_ref().sense_buffer;
+        // SAFETY: As in `cdb`.
+        let buffer = unsafe { (*self.cmd.as_ptr()).sense_buffer };
         if buffer.is_null() {
             return &mut [];
         }
@@ -294,12 +307,14 @@ impl<T: Driver> Command<T> {
     /// Gives the command back, done. In any context.
     #[inline]
     pub fn complete(self, host: HostByte, status: Status) {
-        let mut cmd = self.release();
-        // SAFETY: The command is valid, and not yet given back: nobody else changes it.
-        unsafe { cmd.as_mut() }.result = combine(host, status);
-        // SAFETY: The SCSI layer has passed the command to the driver, and this is the only time
-        // that it is given back, as there was only one `Command`.
-        unsafe { bindings::scsi_done(cmd.as_ptr()) };
+        let cmd = self.release().as_ptr();
+        // SAFETY: The command is valid. The SCSI layer has passed it to the driver, and this is
+        // the only time that it is given back, as there was only one `Command`; until then, the
+        // result is the driver's.
+        unsafe {
+            (*cmd).result = combine(host, status);
+            bindings::scsi_done(cmd);
+        }
     }
 
     /// Refuses the command for the moment; the SCSI layer tries again. In `queue_command` only.

@@ -88,8 +88,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// Ends a command that the driver has. Sleeps.
     ///
-    /// A command that [is not in flight](EhCommand::tag_if_in_flight) may just be on its way back, so
-    /// the driver has to pass the lock under which it completes commands before it returns.
+    /// A command that [is not in flight](EhCommand::tag_if_in_flight) may just be on its way
+    /// back: between having seen that and returning [`Recovery::Success`], the driver has to pass
+    /// the lock under which it completes commands. The same goes for a reset.
     ///
     /// [`Recovery::Success`] means that the driver does not have the command any more; the
     /// wrapper says [`Recovery::Failed`] if it does.
@@ -112,21 +113,30 @@ pub trait Driver: Send + Sync + Sized + 'static {
 }
 
 /// A device that is about to be looked for.
+///
+/// # Invariants
+///
+/// `sdev` is a valid device during `'a`, and its settings are not used by others yet.
 pub struct DeviceSetup<'a> {
-    sdev: &'a mut bindings::scsi_device,
-    _not_send: PhantomData<*mut ()>,
+    sdev: *mut bindings::scsi_device,
+    _borrow: PhantomData<&'a mut ()>,
 }
 
-impl<'a> DeviceSetup<'a> {
-    pub(super) fn new(sdev: &'a mut bindings::scsi_device) -> Self {
+impl DeviceSetup<'_> {
+    /// # Safety
+    ///
+    /// `sdev` must be valid for as long as what is returned, and be set up by the caller only.
+    pub(super) unsafe fn new(sdev: *mut bindings::scsi_device) -> Self {
+        // INVARIANT: By the safety requirement.
         Self {
             sdev,
-            _not_send: PhantomData,
+            _borrow: PhantomData,
         }
     }
 
     /// Has the vital product data pages read even from a device that seems too old for them.
     pub fn try_vital_product_data(&mut self) {
-        self.sdev.sdev_bflags = bindings::BLIST_TRY_VPD_PAGES;
+        // SAFETY: Valid by the type invariant, and the field is a setting.
+        unsafe { (*self.sdev).sdev_bflags = bindings::BLIST_TRY_VPD_PAGES };
     }
 }

@@ -64,7 +64,7 @@ impl<T: Driver> EhCommand<'_, T> {
     /// Whether this is no command, but stands for a device that user space wants to be reset.
     pub fn is_reset_ioctl(&self) -> bool {
         // SAFETY: Valid by the type invariant.
-        let submitter = unsafe { self.cmd.as_ref() }.submitter;
+        let submitter = unsafe { (*self.cmd.as_ptr()).submitter };
         submitter == bindings::scsi_cmnd_submitter_SUBMITTED_BY_SCSI_RESET_IOCTL
     }
 
@@ -78,7 +78,7 @@ impl<T: Driver> EhCommand<'_, T> {
     pub fn device_in_flight(&self) -> usize {
         let mut count = Count::<T> {
             // SAFETY: Valid by the type invariant.
-            sdev: unsafe { self.cmd.as_ref() }.device,
+            sdev: unsafe { (*self.cmd.as_ptr()).device },
             in_flight: 0,
             _driver: PhantomData,
         };
@@ -115,7 +115,7 @@ impl<T: Driver> Count<T> {
         let in_flight = Slot::<T::Private>::tag_if_owned(owned, tag).is_some();
         // SAFETY: The command is valid; the pointer is only compared.
         if in_flight && unsafe { (*cmd).device } == count.sdev {
-            count.in_flight += 1;
+            count.in_flight = count.in_flight.wrapping_add(1);
         }
         true
     }

@@ -137,8 +137,8 @@ impl<T: Driver> Host<T> {
             bindings::scsi_host_alloc(Template::<T>::VALUE, size_of::<HostData<T>>() as c_int)
         };
         let shost = NonNull::new(shost).ok_or(ENOMEM)?;
-        // SAFETY: The host is new, nobody else has it.
-        let result = limits.apply(unsafe { &mut *shost.as_ptr() });
+        // SAFETY: The host is new, and not registered.
+        let result = unsafe { limits.apply(shost.as_ptr()) };
         // SAFETY: The host is valid; its private part is that of `T`.
         let slot = &unsafe { HostData::<T>::of(shost.as_ptr()) }.driver;
         slot.store(Arc::into_raw(driver).cast_mut(), Release);
@@ -195,22 +195,29 @@ impl<T: Driver> Drop for Host<T> {
 }
 
 impl Limits {
-    fn apply(&self, shost: &mut bindings::Scsi_Host) -> Result {
+    /// # Safety
+    ///
+    /// `shost` must be valid and not registered. It has a thread already, which does not look at
+    /// the limits.
+    unsafe fn apply(&self, shost: *mut bindings::Scsi_Host) -> Result {
         let queue_depth = i16::try_from(self.queue_depth).unwrap_or(i16::MAX);
         let per_device = i16::try_from(self.commands_per_device).unwrap_or(i16::MAX);
         if queue_depth == 0 || per_device == 0 || self.queues == 0 || self.segments == 0 {
             return Err(EINVAL);
         }
-        shost.nr_hw_queues = self.queues;
-        shost.nr_maps = self.maps;
-        shost.can_queue = queue_depth.into();
-        shost.cmd_per_lun = per_device.min(queue_depth);
-        shost.sg_tablesize = self.segments;
-        shost.max_sectors = self.sectors;
-        shost.max_cmd_len = self.cdb_len;
-        shost.max_channel = 0;
-        shost.max_id = self.targets;
-        shost.max_lun = self.luns;
+        // SAFETY: By the safety requirement.
+        unsafe {
+            (*shost).nr_hw_queues = self.queues;
+            (*shost).nr_maps = self.maps;
+            (*shost).can_queue = queue_depth.into();
+            (*shost).cmd_per_lun = per_device.min(queue_depth);
+            (*shost).sg_tablesize = self.segments;
+            (*shost).max_sectors = self.sectors;
+            (*shost).max_cmd_len = self.cdb_len;
+            (*shost).max_channel = 0;
+            (*shost).max_id = self.targets;
+            (*shost).max_lun = self.luns;
+        }
         Ok(())
     }
 }

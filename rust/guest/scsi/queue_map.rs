@@ -38,37 +38,48 @@ impl QueueKind {
 
 /// The maps of a host while they are being made. Queues of a kind without a map are not used.
 pub struct QueueMaps<'a> {
-    shost: &'a mut bindings::Scsi_Host,
+    maps: &'a mut [bindings::blk_mq_queue_map],
+    nr_maps: u32,
+    parent: *mut bindings::device,
 }
 
-impl<'a> QueueMaps<'a> {
-    pub(super) fn new(shost: &'a mut bindings::Scsi_Host) -> Self {
-        for map in &mut shost.tag_set.map {
+impl QueueMaps<'_> {
+    /// # Safety
+    ///
+    /// `shost` must be valid for as long as what is returned, and its maps nobody else's.
+    pub(super) unsafe fn new(shost: *mut bindings::Scsi_Host) -> Self {
+        // SAFETY: By the safety requirement. Other fields of the host may change, so there is no
+        // reference to all of it.
+        let (maps, nr_maps, parent) = unsafe {
+            (
+                &mut (*shost).tag_set.map,
+                (*shost).nr_maps,
+                (*shost).dma_dev,
+            )
+        };
+        for map in &mut *maps {
             map.nr_queues = 0;
             map.queue_offset = 0;
         }
-        Self { shost }
+        Self {
+            maps,
+            nr_maps,
+            parent,
+        }
     }
 
     /// The map for `kind`, with `count` queues from `first` on.
     pub fn kind(&mut self, kind: QueueKind, first: u32, count: u32) -> QueueMap<'_> {
-        let parent = self.shost.dma_dev;
-        let exists = kind.maps() <= self.shost.nr_maps && count != 0;
-        let map = self
-            .shost
-            .tag_set
-            .map
-            .get_mut(kind.index())
-            .filter(|_| exists);
-        if let Some(map) = map {
+        let exists = kind.maps() <= self.nr_maps && count != 0;
+        let mut map = self.maps.get_mut(kind.index()).filter(|_| exists);
+        if let Some(map) = &mut map {
             map.nr_queues = count;
             map.queue_offset = first;
-            return QueueMap {
-                map: Some(map),
-                parent,
-            };
         }
-        QueueMap { map: None, parent }
+        QueueMap {
+            map,
+            parent: self.parent,
+        }
     }
 }
 

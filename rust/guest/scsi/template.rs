@@ -129,10 +129,9 @@ impl<T: Driver> Template<T> {
     }
 
     extern "C" fn map_queues(shost: *mut bindings::Scsi_Host) {
-        // SAFETY: Queues are mapped while the host is being registered.
-        let driver = unsafe { HostData::<T>::driver(shost) };
-        // SAFETY: The maps are nobody else's meanwhile.
-        driver.map_queues(&mut QueueMaps::new(unsafe { &mut *shost }));
+        // SAFETY: Queues are mapped while the host is being registered. The SCSI layer passes the
+        // host, whose maps are nobody else's meanwhile.
+        unsafe { HostData::<T>::driver(shost).map_queues(&mut QueueMaps::new(shost)) };
     }
 
     extern "C" fn change_queue_depth(sdev: *mut bindings::scsi_device, depth: c_int) -> c_int {
@@ -194,8 +193,8 @@ impl<T: Driver> Template<T> {
     }
 
     extern "C" fn init_device(sdev: *mut bindings::scsi_device) -> c_int {
-        // SAFETY: The SCSI layer passes a device that is nobody else's yet.
-        T::init_device(&mut DeviceSetup::new(unsafe { &mut *sdev }));
+        // SAFETY: The SCSI layer passes a valid device, which it sets up in this thread only.
+        T::init_device(&mut unsafe { DeviceSetup::new(sdev) });
         0
     }
 }

@@ -64,7 +64,7 @@ impl Segments {
         let sg = slot.as_mut_ptr();
         // SAFETY: `sg` is valid for writes, and the memory has a page by the safety requirement.
         unsafe { bindings::sg_init_one(sg, cell.as_ptr().cast(), size_of::<T>() as u32) };
-        this.cells_len += 1;
+        this.cells_len = this.cells_len.wrapping_add(1);
         this.push(sg);
     }
 
@@ -83,7 +83,7 @@ impl Segments {
     fn push(&mut self, list: *mut bindings::scatterlist) {
         if let Some(slot) = self.lists.get_mut(self.lists_len) {
             *slot = list;
-            self.lists_len += 1;
+            self.lists_len = self.lists_len.wrapping_add(1);
         }
     }
 

@@ -219,7 +219,7 @@ impl Ring {
         token.readable(segments.as_mut());
         let readable = segments.len();
         token.writable(segments.as_mut());
-        let writable = segments.len() - readable;
+        let writable = segments.len().wrapping_sub(readable);
         let data = token.into_raw();
 
         // SAFETY:
