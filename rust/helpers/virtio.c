@@ -17,9 +17,3 @@ __rust_helper int rust_helper_virtio_find_vqs(struct virtio_device *vdev,
 {
 	return virtio_find_vqs(vdev, nvqs, vqs, vqs_info, desc);
 }
-
-__rust_helper bool rust_helper_virtio_has_feature(const struct virtio_device *vdev,
-						  unsigned int fbit)
-{
-	return virtio_has_feature(vdev, fbit);
-}

@@ -116,13 +116,13 @@ impl Hba {
         let control = plan.add(c_str!("control"), Callback::Interrupt)?;
         let event = plan.add(c_str!("event"), Callback::Interrupt)?;
         let mut requests = KVec::new();
-        for _ in 0..counts.interrupt {
-            let queue = plan.add(c_str!("request"), Callback::Interrupt)?;
-            requests.push(queue, GFP_KERNEL)?;
-        }
-        for _ in 0..counts.polled {
-            let queue = plan.add(c_str!("request_poll"), Callback::Polled)?;
-            requests.push(queue, GFP_KERNEL)?;
+        for index in 0..counts.total() {
+            let (name, callback) = if index < counts.interrupt {
+                (c_str!("request"), Callback::Interrupt)
+            } else {
+                (c_str!("request_poll"), Callback::Polled)
+            };
+            requests.push(plan.add(name, callback)?, GFP_KERNEL)?;
         }
         // Only the request queues' interrupts are spread over the CPUs.
         queues.find(plan, u32::from(FIRST_REQUEST_QUEUE))?;

@@ -48,15 +48,15 @@ pub enum Callback {
 }
 
 /// The queues that a driver wants, in the order of their indices.
+///
+/// # Invariants
+///
+/// `infos` has an element for each of `queues`, in which the callback is one that does nothing if
+/// there is to be one.
 #[derive(Default)]
 pub struct Plan {
-    queues: KVec<Planned>,
-}
-
-struct Planned {
-    name: &'static CStr,
-    callback: Callback,
-    queue: Arc<dyn RawQueue>,
+    queues: KVec<Arc<dyn RawQueue>>,
+    infos: KVec<bindings::virtqueue_info>,
 }
 
 impl Plan {
@@ -64,6 +64,7 @@ impl Plan {
     pub const fn new() -> Self {
         Self {
             queues: KVec::new(),
+            infos: KVec::new(),
         }
     }
 
@@ -78,13 +79,32 @@ impl Plan {
         callback: Callback,
     ) -> Result<Arc<Virtqueue<T>>> {
         let queue = Virtqueue::new()?;
-        let planned = Planned {
-            name,
-            callback,
-            queue: queue.clone(),
-        };
-        self.queues.push(planned, GFP_KERNEL)?;
+        self.push(name, callback, queue.clone())?;
         Ok(queue)
+    }
+
+    /// The part of `add` that is the same for all types of queues.
+    #[inline(never)]
+    fn push(
+        &mut self,
+        name: &'static CStr,
+        callback: Callback,
+        queue: Arc<dyn RawQueue>,
+    ) -> Result {
+        extern "C" fn nothing(_: *mut bindings::virtqueue) {}
+        let info = bindings::virtqueue_info {
+            name: name.as_char_ptr(),
+            callback: match callback {
+                Callback::Interrupt => Some(nothing),
+                Callback::Polled => None,
+            },
+            ctx: false,
+        };
+        self.infos.reserve(1, GFP_KERNEL)?;
+        self.queues.push(queue, GFP_KERNEL)?;
+        // INVARIANT: There is room, so that either both lists have become longer or none.
+        self.infos.push(info, GFP_KERNEL)?;
+        Ok(())
     }
 }
 
@@ -135,7 +155,7 @@ impl<H: Handler> Queues<H> {
     ///
     /// `EBUSY` if there are queues already, `ENODEV` if the device is unbound, `ENOMEM`, or what
     /// the transport says.
-    pub fn find(&self, plan: Plan, pre_vectors: u32) -> Result {
+    pub fn find(&self, mut plan: Plan, pre_vectors: u32) -> Result {
         let mut state = self.state.lock();
         if state.vdev.is_null() {
             return Err(ENODEV);
@@ -144,37 +164,10 @@ impl<H: Handler> Queues<H> {
             return Err(EBUSY);
         }
 
-        let mut infos = KVec::with_capacity(plan.queues.len(), GFP_KERNEL)?;
-        let mut vqs = KVec::with_capacity(plan.queues.len(), GFP_KERNEL)?;
-        for planned in &plan.queues {
-            infos.push(planned.info::<H>(), GFP_KERNEL)?;
-            vqs.push(ptr::null_mut::<bindings::virtqueue>(), GFP_KERNEL)?;
+        for info in &mut plan.infos {
+            info.callback = info.callback.and(Some(used_callback::<H>));
         }
-        state.queues.reserve(plan.queues.len(), GFP_KERNEL)?;
-        let mut affinity = bindings::irq_affinity {
-            pre_vectors,
-            ..pin_init::zeroed()
-        };
-
-        // SAFETY: The device is valid and bound by the invariant of `State`. Both arrays have as
-        // many elements as we say, and are only used during the call, like the affinity.
-        to_result(unsafe {
-            bindings::virtio_find_vqs(
-                state.vdev,
-                vqs.len() as u32,
-                vqs.as_mut_ptr(),
-                infos.as_mut_ptr(),
-                &mut affinity,
-            )
-        })?;
-        state.found = true;
-        for (planned, vq) in plan.queues.into_iter().zip(vqs) {
-            // SAFETY: The queue is new, hence empty, and `teardown` revokes it before it deletes
-            // it, with a grace period in between.
-            unsafe { planned.queue.attach(vq) };
-            state.queues.push(planned.queue, GFP_KERNEL)?;
-        }
-        Ok(())
+        state.find(plan, pre_vectors)
     }
 
     /// Directs the queues' interrupts to `handler`. Only once.
@@ -238,6 +231,33 @@ impl<H: Handler> Queues<H> {
 }
 
 impl State {
+    fn find(&mut self, mut plan: Plan, pre_vectors: u32) -> Result {
+        let mut vqs = KVec::from_elem(ptr::null_mut(), plan.infos.len(), GFP_KERNEL)?;
+        let mut affinity = bindings::irq_affinity {
+            pre_vectors,
+            ..pin_init::zeroed()
+        };
+        // SAFETY: The device is valid and bound by the type invariant. Both arrays have as many
+        // elements as we say, and are only used during the call, like the affinity.
+        to_result(unsafe {
+            bindings::virtio_find_vqs(
+                self.vdev,
+                vqs.len() as u32,
+                vqs.as_mut_ptr(),
+                plan.infos.as_mut_ptr(),
+                &mut affinity,
+            )
+        })?;
+        for (queue, vq) in plan.queues.iter().zip(&vqs) {
+            // SAFETY: The queue is new, hence empty, and `teardown` revokes it before it deletes
+            // it, with a grace period in between: `Plan` has as many queues as infos.
+            unsafe { queue.attach(*vq) };
+        }
+        self.found = true;
+        self.queues = plan.queues;
+        Ok(())
+    }
+
     fn stop(&mut self) {
         if self.vdev.is_null() {
             return;
@@ -249,19 +269,6 @@ impl State {
             // SAFETY: The device was just reset. Whoever adds to the queue between that and
             // this adds to a queue of a device that is not running.
             unsafe { queue.revoke() };
-        }
-    }
-}
-
-impl Planned {
-    fn info<H: Handler>(&self) -> bindings::virtqueue_info {
-        bindings::virtqueue_info {
-            name: self.name.as_char_ptr(),
-            callback: match self.callback {
-                Callback::Interrupt => Some(used_callback::<H>),
-                Callback::Polled => None,
-            },
-            ctx: false,
         }
     }
 }
