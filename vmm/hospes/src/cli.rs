@@ -11,6 +11,7 @@ use hospes::config::keys::{DISK, SCSI, SERIAL};
 use hospes::config::{options, ConfigError, Machine};
 use hospes::machine;
 use hospes::outcome::STATUS_HELP;
+use hospes::platform::serial;
 use hospes_device::counters::Counted;
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
@@ -105,7 +106,7 @@ pub fn run(options: &RunOptions) -> Result<u8> {
     if let Some(path) = &config.counters {
         write_counters(path, &machine.counters())?;
     }
-    eprintln!("hospes: {outcome}");
+    serial::print_last(&format!("hospes: {outcome}"));
     Ok(outcome.status())
 }
 

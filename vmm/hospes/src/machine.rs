@@ -100,8 +100,8 @@ impl Machine {
         })
     }
 
-    /// Runs the machine to its end; all vCPUs and devices are stopped and all
-    /// output is written when this returns.
+    /// Runs the machine to its end; all vCPUs and devices are stopped when this
+    /// returns, and all output is written that its destinations take.
     pub fn run(&mut self) -> Outcome {
         let stop = Arc::new(AtomicBool::new(false));
         let context = Context {
@@ -120,7 +120,7 @@ impl Machine {
             }
         }
         self.root.reset();
-        self.serial.flush();
+        self.serial.finish();
         outcome
     }
 
@@ -212,7 +212,9 @@ fn serial_port(config: &config::Serial, interrupts: &Interrupts) -> Result<Arc<S
         File::create(path).map_err(fail)
     };
     let file = config.file.as_deref().map(create).transpose()?;
-    Ok(SerialPort::new(line, config.stdout, file))
+    let stdout = config.stdout.then(serial::stdout).transpose()?;
+    let files = file.into_iter().chain(stdout).collect();
+    SerialPort::new(line, files).context("the serial line cannot be written")
 }
 
 /// Puts the devices that every machine has on the buses.
