@@ -12,6 +12,9 @@ GUEST_MIB = 512
 # A slow disk: each request takes this long, or this many are done per second.
 SLOW_LATENCY_MS = 20
 SLOW_PER_SECOND = 40
+# Highest target of our controllers: guests scan them all at every load, and an
+# empty one costs as much as one with disks. QEMU always has 255.
+MAX_TARGET = 3
 
 # Documented in Documentation/vmm.md.
 HOSPES_STATUS = {
@@ -75,7 +78,7 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
     if boot.limit:
         words += ["--time-limit", str(boot.limit)]
     if machine.module == "virtio_scsi":
-        words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus}"]
+        words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"]
         for disk in machine.disks:
             latency = f",latency_ms={SLOW_LATENCY_MS}" if disk.slow else ""
             place = f"on=s0,lun={disk.number},serial=DISK{disk.number}"
