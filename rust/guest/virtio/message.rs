@@ -139,3 +139,21 @@ where
         unsafe { segments.push_cell(&self.exchange.response) };
     }
 }
+
+#[cfg(guest_kunit)]
+#[kernel::macros::kunit_tests(guest_virtio_message)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_woken_when_the_queue_lets_go() -> Result {
+        let message = Message::new([1u8], [2u8], Completion::new());
+        let message = Arc::pin_init(message, GFP_KERNEL)?;
+        let raw = Asked::new(&message).into_raw();
+        assert_eq!(message.extra.wait_timeout(1), Err(ETIMEDOUT));
+        // SAFETY: Just made by `into_raw`, and used once.
+        drop(unsafe { Asked::<[u8; 1], [u8; 1]>::from_raw(raw) });
+        assert_eq!(message.extra.wait_timeout(1), Ok(()));
+        Ok(())
+    }
+}
