@@ -5,11 +5,7 @@
 # sees no error and every block is right. A module of the tests asks for the
 # aborts, because a command of this driver never times out by itself.
 #
-# On one processor only. With four, and as many queues, requests stayed with
-# QEMU for ever after some aborts, with the C twin as with our driver; whether
-# QEMU's throttled disks or the module are to blame is not known.
-#
-# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 120
 # order: last

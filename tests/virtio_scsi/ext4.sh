@@ -4,9 +4,8 @@
 # after a remount, with the driver unloaded and loaded again in between; the lab
 # checks the file system and the large file from outside.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
-# limit: 120
+# machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# limit: 180
 
 . /tests/lib.sh
 

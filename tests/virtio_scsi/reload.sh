@@ -4,7 +4,7 @@
 # leaves nothing behind: no memory, no interrupt, no sysfs entry.
 #
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 180
 
 . /tests/lib.sh
