@@ -12,6 +12,7 @@
 //! | [`inquiry`], [`vpd`] | what a unit is | SPC-5, sections 6.6 and 7.7 |
 //! | [`mode`] | its settings | SPC-5, section 7.5, SBC-4, section 6.5 |
 //! | [`block`] | capacity, and lists of block ranges | SBC-4, section 5 |
+//! | [`mmc`] | CD and DVD drives | MMC-6 |
 //!
 //! SCSI is big-endian throughout. Layouts are structures; everything that the
 //! other side chose is decoded into types that cannot hold a wrong value, or
@@ -32,6 +33,7 @@ pub mod block;
 pub mod cdb;
 pub mod inquiry;
 pub mod lun;
+pub mod mmc;
 pub mod mode;
 pub mod opcode;
 pub mod sense;

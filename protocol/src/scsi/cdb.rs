@@ -238,7 +238,7 @@ fn identify(fields: &Fields<'_>) -> Result<&'static CommandInfo, Sense> {
 }
 
 /// Refuses bits that have no meaning, and CDBs that end too soon.
-fn check_usage(fields: &Fields<'_>, info: &CommandInfo) -> Result<(), Sense> {
+pub(super) fn check_usage(fields: &Fields<'_>, info: &CommandInfo) -> Result<(), Sense> {
     for (at, usage) in (0_u16..).zip(info.usage) {
         let Some(byte) = fields.0.get(usize::from(at)) else {
             return Err(Sense::invalid_cdb(at, None));
@@ -260,7 +260,7 @@ fn highest_bit(byte: u8) -> Option<u8> {
 }
 
 /// Fields of a CDB by their place; what is not there reads as zero.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
     fn chunk<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -271,15 +271,15 @@ impl Fields<'_> {
             .unwrap_or([0; N])
     }
 
-    fn u8(&self, at: usize) -> u8 {
+    pub(super) fn u8(&self, at: usize) -> u8 {
         u8::from_be_bytes(self.chunk(at))
     }
 
-    fn u16(&self, at: usize) -> u16 {
+    pub(super) fn u16(&self, at: usize) -> u16 {
         u16::from_be_bytes(self.chunk(at))
     }
 
-    fn u32(&self, at: usize) -> u32 {
+    pub(super) fn u32(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.chunk(at))
     }
 
@@ -287,7 +287,7 @@ impl Fields<'_> {
         u64::from_be_bytes(self.chunk(at))
     }
 
-    fn bit(&self, at: usize, bit: u8) -> bool {
+    pub(super) fn bit(&self, at: usize, bit: u8) -> bool {
         highest_bit(self.u8(at) & 1_u8.checked_shl(bit.into()).unwrap_or(0)).is_some()
     }
 

@@ -123,14 +123,20 @@ pub mod asc {
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Additional = asc(0x26, 0x00);
     pub const WRITE_PROTECTED: Additional = asc(0x27, 0x00);
     pub const SPACE_ALLOCATION_FAILED_WRITE_PROTECT: Additional = asc(0x27, 0x07);
+    pub const NOT_READY_TO_READY_CHANGE_MEDIUM_MAY_HAVE_CHANGED: Additional = asc(0x28, 0x00);
     pub const POWER_ON_RESET_OR_BUS_DEVICE_RESET_OCCURRED: Additional = asc(0x29, 0x00);
     pub const BUS_DEVICE_RESET_FUNCTION_OCCURRED: Additional = asc(0x29, 0x03);
     pub const I_T_NEXUS_LOSS_OCCURRED: Additional = asc(0x29, 0x07);
     pub const CAPACITY_DATA_HAS_CHANGED: Additional = asc(0x2a, 0x09);
+    pub const CANNOT_READ_MEDIUM_INCOMPATIBLE_FORMAT: Additional = asc(0x30, 0x02);
     pub const SAVING_PARAMETERS_NOT_SUPPORTED: Additional = asc(0x39, 0x00);
+    pub const MEDIUM_NOT_PRESENT_TRAY_CLOSED: Additional = asc(0x3a, 0x01);
+    pub const MEDIUM_NOT_PRESENT_TRAY_OPEN: Additional = asc(0x3a, 0x02);
     pub const REPORTED_LUNS_DATA_HAS_CHANGED: Additional = asc(0x3f, 0x0e);
     pub const INTERNAL_TARGET_FAILURE: Additional = asc(0x44, 0x00);
     pub const INVALID_MESSAGE_ERROR: Additional = asc(0x49, 0x00);
+    pub const MEDIUM_REMOVAL_PREVENTED: Additional = asc(0x53, 0x02);
+    pub const ILLEGAL_MODE_FOR_THIS_TRACK: Additional = asc(0x64, 0x00);
 }
 
 /// Where in a CDB or a parameter list the first wrong field is
@@ -346,7 +352,7 @@ impl Sense {
 
 /// Sense data on the wire: at most [`SenseBytes::CAPACITY`] bytes, and only
 /// those that exist.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SenseBytes {
     bytes: [u8; SenseBytes::CAPACITY],
     len: usize,
@@ -356,9 +362,17 @@ const _: () = assert!(8 + FIXED_ADDITIONAL_LEN as usize <= SenseBytes::CAPACITY)
 const _: () = assert!(DESCRIPTOR_HEADER_LEN + 12 + 8 <= SenseBytes::CAPACITY);
 
 impl SenseBytes {
-    /// The longest sense data that [`Sense::encode`] makes, and some room for
-    /// what a passed-through device says.
-    pub const CAPACITY: usize = 32;
+    /// More than [`Sense::encode`] makes: what a passed-through device says has
+    /// to fit too, of which 96 bytes are all that most initiators ask for.
+    pub const CAPACITY: usize = 96;
+
+    /// The sense data that a device sent. What is beyond
+    /// [`Self::CAPACITY`] is dropped.
+    pub fn new(data: &[u8]) -> Self {
+        let mut bytes = Self::default();
+        bytes.push(data);
+        bytes
+    }
 
     /// The bytes that exist.
     pub fn as_slice(&self) -> &[u8] {
@@ -369,6 +383,15 @@ impl SenseBytes {
         let room = self.bytes.iter_mut().skip(self.len);
         let taken = room.zip(data).map(|(to, from)| *to = *from).count();
         self.len = self.len.saturating_add(taken);
+    }
+}
+
+impl Default for SenseBytes {
+    fn default() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            len: 0,
+        }
     }
 }
 
