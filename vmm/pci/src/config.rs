@@ -16,6 +16,8 @@ pub const COMMAND: usize = 0x04;
 pub const COMMAND_IO: u16 = 1 << 0;
 /// Command: memory BARs decode.
 pub const COMMAND_MEMORY: u16 = 1 << 1;
+/// Command: the function may access memory, and so send interrupts.
+pub const COMMAND_BUS_MASTER: u16 = 1 << 2;
 /// Status register.
 const STATUS: usize = 0x06;
 /// Status: there is a list of capabilities.

@@ -8,10 +8,14 @@
 //! BAR accesses go through a [`Window`] straight to the device or the MSI-X
 //! table. Capability accesses that a device asked for are passed on with no
 //! lock held, since they may do the work of a BAR access.
+//!
+//! A function can be taken off the bus while the guest uses it. Accesses that
+//! were under way then still reach it, so it knows that it is gone: it answers
+//! like an empty place, and claims no address any more.
 
 use std::fmt::Display;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::bus::BusDevice;
 use hospes_device::counters::Counted;
@@ -66,10 +70,21 @@ impl Bar {
     }
 }
 
+/// Whether a configuration write made a function let go of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It did not.
+    No,
+    /// It did, and they are free for others.
+    Yes,
+}
+
 /// What changes with configuration accesses.
 struct State {
     config: ConfigSpace,
     bars: Vec<Bar>,
+    /// The function was taken off its bus.
+    gone: bool,
 }
 
 /// Where one of the device's own capabilities is in configuration space.
@@ -90,8 +105,9 @@ pub struct Function {
 }
 
 impl Function {
-    /// Makes `device` a function whose BARs start at addresses from `windows`,
-    /// not yet decoded.
+    /// Makes `device` a function whose BARs are not yet decoded. They start at
+    /// addresses from `windows`; without, the guest has to give them some, as
+    /// it does for whatever is plugged in while it runs.
     ///
     /// # Errors
     ///
@@ -99,7 +115,7 @@ impl Function {
     pub fn new(
         device: Arc<dyn PciDevice>,
         spaces: Arc<dyn AddressSpaces>,
-        windows: &mut Windows,
+        mut windows: Option<&mut Windows>,
     ) -> Result<Self, FunctionError> {
         let mut config = ConfigSpace::new(&device.identity());
         let specs = device.bars();
@@ -118,7 +134,11 @@ impl Function {
         };
         let mut bars = Vec::new();
         for spec in specs {
-            bars::install(&mut config, &spec, windows.take(&spec)?);
+            let address = match windows.as_deref_mut() {
+                Some(windows) => windows.take(&spec)?,
+                None => 0,
+            };
+            bars::install(&mut config, &spec, address);
             let msix = msix.as_ref().map(|(_, spec)| spec.clone());
             let window = Arc::new(Window {
                 device: device.clone(),
@@ -132,43 +152,57 @@ impl Function {
                 reported: false,
             });
         }
+        if let Some((_, spec)) = &msix {
+            spec.msix.set_bus_master(false);
+        }
         Ok(Self {
             doorbells: device.doorbells(),
             device,
             spaces,
             bodies,
             msix,
-            state: Mutex::new(State { config, bars }),
+            state: Mutex::new(State {
+                config,
+                bars,
+                gone: false,
+            }),
         })
     }
 
     /// Sets the header's multi-function bit.
     pub fn set_multi_function(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state
+        self.lock()
             .config
             .set(config::HEADER_TYPE, &[config::HEADER_MULTI_FUNCTION]);
     }
 
     /// A configuration read.
     pub fn config_read(&self, offset: usize, data: &mut [u8]) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .config
-            .read(offset, data);
+        let state = self.lock();
+        if state.gone {
+            data.fill(0xff);
+            return;
+        }
+        state.config.read(offset, data);
+        drop(state);
         for (index, body) in self.bodies.iter().enumerate() {
             self.read_body(index, body, offset, data);
         }
     }
 
-    /// A configuration write.
-    pub fn config_write(&self, offset: usize, data: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A configuration write. Says whether addresses were released, which
+    /// other functions may be waiting for.
+    pub fn config_write(&self, offset: usize, data: &[u8]) -> Released {
+        let mut state = self.lock();
+        if state.gone {
+            return Released::No;
+        }
         state.config.write(offset, data);
         let end = offset.saturating_add(data.len());
+        let mut released = Released::No;
         if offset < config::BAR0.saturating_add(24) && end > config::COMMAND {
-            self.update_bars(&mut state);
+            released = self.update_bars(&mut state);
+            self.update_bus_master(&state);
         }
         if let Some((start, spec)) = &self.msix {
             let control = start.saturating_add(MSIX_CONTROL);
@@ -185,18 +219,48 @@ impl Function {
                 self.device.capability_written(index, first, len, &bytes);
                 // A write of at most 8 bytes that reaches into two
                 // capabilities at once is no access a guest's driver makes.
-                return;
+                break;
             }
+        }
+        released
+    }
+
+    /// Claims what the guest wants decoded and another function had before.
+    pub fn retry_bars(&self) {
+        let mut state = self.lock();
+        if !state.gone {
+            self.update_bars(&mut state);
         }
     }
 
     /// Stops the device and lets go of its addresses: nothing answers, no
     /// interrupt and no DMA come from it any more.
     pub fn reset(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         self.device.reset();
+        self.release_all(&mut state);
+    }
+
+    /// What [`reset`](Self::reset) does, for good: the function answers like
+    /// an empty place from now on, also to accesses that are under way.
+    pub fn remove(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        // The addresses go first, so that next to no access comes after the
+        // reset. One that does finds a device that nothing refers to but the
+        // access itself, and that ends with it.
+        self.release_all(&mut state);
+        self.device.reset();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release_all(&self, state: &mut State) {
         state.config.write(config::COMMAND, &[0, 0]);
-        self.update_bars(&mut state);
+        self.update_bars(state);
+        self.update_bus_master(state);
         if let Some((start, spec)) = &self.msix {
             state
                 .config
@@ -218,17 +282,27 @@ impl Function {
         }
     }
 
+    /// Interrupts are writes to memory: without the right to any they wait.
+    fn update_bus_master(&self, state: &State) {
+        if let Some((_, spec)) = &self.msix {
+            let command = state.config.read_u16(config::COMMAND);
+            spec.msix
+                .set_bus_master(command & config::COMMAND_BUS_MASTER != 0);
+        }
+    }
+
     /// Claims and releases addresses until the buses agree with the registers.
-    fn update_bars(&self, state: &mut State) {
-        let State { config, bars } = state;
+    fn update_bars(&self, state: &mut State) -> Released {
+        let State { config, bars, .. } = state;
+        let mut released = Released::No;
         let wanted: Vec<_> = bars
             .iter()
             .map(|bar| bars::decoded(config, &bar.spec))
             .collect();
         // All releases come first: a guest may swap two BARs.
         for (bar, wanted) in bars.iter_mut().zip(&wanted) {
-            if bar.claimed != *wanted {
-                self.release(bar);
+            if bar.claimed != *wanted && self.release(bar) {
+                released = Released::Yes;
             }
         }
         for (bar, wanted) in bars.iter_mut().zip(wanted) {
@@ -236,6 +310,7 @@ impl Function {
                 self.claim(bar, address);
             }
         }
+        released
     }
 
     fn claim(&self, bar: &mut Bar, address: u64) {
@@ -253,9 +328,10 @@ impl Function {
         }
     }
 
-    fn release(&self, bar: &mut Bar) {
+    /// Says whether there was anything to release.
+    fn release(&self, bar: &mut Bar) -> bool {
         let Some(address) = bar.claimed.take() else {
-            return;
+            return false;
         };
         let space = Space::from(bar.spec.kind);
         for (doorbell, address) in self.doorbells_at(bar.spec.index, address) {
@@ -263,7 +339,7 @@ impl Function {
                 bar.report("doorbell was not there", address, &error);
             }
         }
-        self.spaces.bus(space).remove(address);
+        self.spaces.bus(space).remove(address)
     }
 
     /// The doorbells in a BAR that is at `base`, with their addresses.

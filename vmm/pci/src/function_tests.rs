@@ -26,7 +26,7 @@ fn bench() -> Bench {
     let allocator = FakeAllocator::default();
     let machine = Arc::new(FakeMachine::default());
     let device = FakeDevice::new(&allocator);
-    let function = Function::new(device.clone(), machine.clone(), &mut windows()).unwrap();
+    let function = Function::new(device.clone(), machine.clone(), Some(&mut windows())).unwrap();
     Bench {
         allocator,
         machine,
@@ -41,7 +41,8 @@ fn read_u32(function: &Function, offset: usize) -> u32 {
     u32::from_le_bytes(data)
 }
 
-const MEMORY_AND_IO: [u8; 2] = [3, 0];
+/// Both kinds of BAR decode, and the function is a bus master.
+const MEMORY_AND_IO: [u8; 2] = [7, 0];
 
 #[test]
 fn bars_decode_when_enabled_and_follow_moves() {
@@ -132,6 +133,49 @@ fn reset_silences_the_function() {
     let mut data = [0; 1];
     bench.machine.memory.read(0x10_0000_0000, &mut data);
     assert_eq!(data, [0xff]);
+}
+
+#[test]
+fn interrupts_wait_for_the_bus_master_bit() {
+    let bench = bench();
+    let control = msix::CONTROL_ENABLE.to_le_bytes();
+    bench.function.config_write(config::COMMAND, &[3, 0]);
+    bench.function.config_write(0x4a, &control);
+    bench.machine.memory.write(0x10_0000_101c, &[0; 4]);
+    bench.device.msix.signal(1);
+    assert_eq!(bench.allocator.sent(1), 0);
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    assert_eq!(bench.allocator.sent(1), 1);
+}
+
+#[test]
+fn a_removed_function_is_an_empty_place() {
+    let bench = bench();
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench.function.remove();
+    assert_eq!(bench.device.resets.load(Ordering::SeqCst), 1);
+    // What was under way when it was removed changes nothing any more.
+    bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    bench.function.retry_bars();
+    assert_eq!(read_u32(&bench.function, 0), u32::MAX);
+    let mut data = [0; 1];
+    bench.machine.memory.read(0x10_0000_0000, &mut data);
+    assert_eq!(data, [0xff]);
+    assert!(bench.machine.doorbells.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_plugged_function_has_no_addresses_until_it_is_given_some() {
+    let allocator = FakeAllocator::default();
+    let machine = Arc::new(FakeMachine::default());
+    let device = FakeDevice::new(&allocator);
+    let function = Function::new(device, machine.clone(), None).unwrap();
+    function.config_write(config::COMMAND, &MEMORY_AND_IO);
+    assert_eq!(read_u32(&function, 0x18), 0);
+    function.config_write(0x18, &0xd000_0000u32.to_le_bytes());
+    let mut data = [0; 1];
+    machine.memory.read(0xd000_0007, &mut data);
+    assert_eq!(data, [9]);
 }
 
 proptest! {

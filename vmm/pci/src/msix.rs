@@ -9,13 +9,14 @@
 //!
 //! Each vector has its own lock, so queues on different vectors never wait for
 //! each other. The function-wide bits are atomics that are always read under a
-//! vector's lock. Whoever clears a mask stores the bit first and then visits
+//! vector's lock. That the function may not access memory (it is no bus master)
+//! is one more mask of all vectors. Whoever clears a mask stores the bit first and then visits
 //! every vector: a signal either sees the new bit, or leaves a pending bit for
 //! the visit to find. No interrupt can be lost between the two.
 
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospes_device::counters::{Counted, Counter};
@@ -73,6 +74,7 @@ struct Counters {
 pub struct Msix {
     entries: Vec<Mutex<State>>,
     control: AtomicU16,
+    bus_master: AtomicBool,
     counters: Counters,
 }
 
@@ -103,6 +105,7 @@ impl Msix {
         Ok(Arc::new(Self {
             entries: (0..vectors).map(entry).collect::<io::Result<_>>()?,
             control: AtomicU16::new(0),
+            bus_master: AtomicBool::new(true),
             counters: Counters::default(),
         }))
     }
@@ -128,7 +131,7 @@ impl Msix {
         let control = self.control.load(Ordering::SeqCst);
         if control & CONTROL_ENABLE == 0 {
             self.counters.dropped.inc();
-        } else if control & CONTROL_MASK != 0 || state.masked {
+        } else if self.all_masked(control) || state.masked {
             self.counters.masked.inc();
             state.pending = true;
         } else {
@@ -140,8 +143,14 @@ impl Msix {
     pub fn set_control(&self, control: u16) {
         self.control
             .store(control & (CONTROL_ENABLE | CONTROL_MASK), Ordering::SeqCst);
-        for entry in &self.entries {
-            self.settle(&mut entry.lock().unwrap_or_else(PoisonError::into_inner));
+        self.settle_all();
+    }
+
+    /// Takes whether the function may access memory. It may unless it is behind
+    /// a register that says otherwise.
+    pub fn set_bus_master(&self, bus_master: bool) {
+        if self.bus_master.swap(bus_master, Ordering::SeqCst) != bus_master {
+            self.settle_all();
         }
     }
 
@@ -196,6 +205,17 @@ impl Msix {
         }
     }
 
+    fn settle_all(&self) {
+        for entry in &self.entries {
+            self.settle(&mut entry.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Whether something holds back all vectors.
+    fn all_masked(&self, control: u16) -> bool {
+        control & CONTROL_MASK != 0 || !self.bus_master.load(Ordering::SeqCst)
+    }
+
     fn pending(&self, vector: u64) -> bool {
         let entry = usize::try_from(vector)
             .ok()
@@ -216,7 +236,8 @@ impl Msix {
         if control & CONTROL_ENABLE == 0 {
             state.pending = false;
         }
-        let open = control & (CONTROL_ENABLE | CONTROL_MASK) == CONTROL_ENABLE && !state.masked;
+        let enabled = control & CONTROL_ENABLE != 0;
+        let open = enabled && !self.all_masked(control) && !state.masked;
         if open && program(state) && state.pending {
             state.pending = false;
             self.send(state);

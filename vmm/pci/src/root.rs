@@ -4,7 +4,7 @@
 //! their configuration space.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::bus::BusDevice;
 use thiserror::Error;
@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::address_space::AddressSpaces;
 use crate::bars::Windows;
 use crate::device::PciDevice;
-use crate::function::{Function, FunctionError};
+use crate::function::{Function, FunctionError, Released};
 use crate::host_bridge::HostBridge;
 
 /// Devices on a bus.
@@ -51,6 +51,9 @@ pub enum RootError {
     /// All 248 places beside the host bridge are taken.
     #[error("the PCI bus is full: it has places for 248 functions")]
     Full,
+    /// No device number is free, which is what hot-plug needs.
+    #[error("no PCI slot is free: all 31 have a device")]
+    NoSlot,
     /// The device is no possible function.
     #[error(transparent)]
     Function(#[from] FunctionError),
@@ -71,7 +74,7 @@ impl RootBus {
     /// None that can happen with a host bridge that has no BARs.
     pub fn new(spaces: Arc<dyn AddressSpaces>, windows: Windows) -> Result<Arc<Self>, RootError> {
         let mut windows = windows;
-        let bridge = Function::new(Arc::new(HostBridge), spaces.clone(), &mut windows)?;
+        let bridge = Function::new(Arc::new(HostBridge), spaces.clone(), Some(&mut windows))?;
         let first = Slot {
             device: 0,
             function: 0,
@@ -90,13 +93,10 @@ impl RootBus {
     ///
     /// [`RootError`] if there is no place, or none for its BARs.
     pub fn add(&self, device: Arc<dyn PciDevice>) -> Result<Slot, RootError> {
-        let mut functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut functions = self.lock();
         let slot = next_slot(&functions).ok_or(RootError::Full)?;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let function = Function::new(device, self.spaces.clone(), &mut windows)?;
+        let function = Function::new(device, self.spaces.clone(), Some(&mut windows))?;
         functions.insert(slot, Arc::new(function));
         if slot.function != 0 {
             if let Some(first) = functions.get(&Slot {
@@ -109,27 +109,68 @@ impl RootBus {
         Ok(slot)
     }
 
+    /// Puts a device in a free slot, under a device number of its own, while
+    /// the guest runs. The guest gives it addresses when it finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`RootError`] if there is no slot, or the device is none.
+    pub fn plug(&self, device: Arc<dyn PciDevice>) -> Result<Slot, RootError> {
+        let function = Arc::new(Function::new(device, self.spaces.clone(), None)?);
+        let mut functions = self.lock();
+        let slot = next_slot(&functions)
+            .filter(|slot| slot.function == 0)
+            .ok_or(RootError::NoSlot)?;
+        functions.insert(slot, function);
+        Ok(slot)
+    }
+
+    /// Takes a function off the bus and stops its device; see
+    /// [`Function::remove`]. Says whether there was one.
+    pub fn unplug(&self, slot: Slot) -> bool {
+        let removed = self.lock().remove(&slot);
+        let Some(function) = removed else {
+            return false;
+        };
+        function.remove();
+        self.retry_bars();
+        true
+    }
+
+    /// How many functions the device has that `slot` is a part of.
+    pub fn functions_of(&self, slot: Slot) -> usize {
+        let functions = self.lock();
+        let of_device = functions.keys().filter(|key| key.device == slot.device);
+        of_device.count()
+    }
+
     /// Stops every device; see [`Function::reset`].
     pub fn reset(&self) {
-        let functions: Vec<_> = {
-            let functions = self
-                .functions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            functions.values().cloned().collect()
-        };
-        for function in functions {
+        for function in self.all() {
             function.reset();
         }
     }
 
+    /// Lets every function claim addresses that another one gave up.
+    fn retry_bars(&self) {
+        for function in self.all() {
+            function.retry_bars();
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Function>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Slot, Arc<Function>>> {
+        self.functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The function at `slot`, if there is one.
     pub fn function(&self, slot: Slot) -> Option<Arc<Function>> {
-        let functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        functions.get(&slot).cloned()
+        self.lock().get(&slot).cloned()
     }
 
     /// A configuration read; all ones if there is no such function.
@@ -143,7 +184,9 @@ impl RootBus {
     /// A configuration write; lost if there is no such function.
     fn write(&self, slot: Slot, register: usize, data: &[u8]) {
         if let Some(function) = self.function(slot) {
-            function.config_write(register, data);
+            if function.config_write(register, data) == Released::Yes {
+                self.retry_bars();
+            }
         }
     }
 }

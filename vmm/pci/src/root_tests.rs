@@ -5,13 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{FakeAllocator, FakeDevice, FakeMachine};
 
-fn root() -> Arc<RootBus> {
-    let windows = Windows {
+fn windows() -> Windows {
+    Windows {
         memory32: 0xd000_0000..0xe000_0000,
         memory64: 0x10_0000_0000..0x20_0000_0000,
         io: 0xc000..0xfff0,
-    };
-    RootBus::new(Arc::new(FakeMachine::default()), windows).unwrap()
+    }
+}
+
+fn root() -> Arc<RootBus> {
+    RootBus::new(Arc::new(FakeMachine::default()), windows()).unwrap()
 }
 
 fn ecam_u32(root: &Arc<RootBus>, offset: u64) -> u32 {
@@ -88,6 +91,45 @@ fn functions_are_used_after_devices() {
     ));
     assert_eq!((ecam_u32(&root, 0x800c) >> 16) & 0x80, 0x80);
     assert_eq!((ecam_u32(&root, 0x000c) >> 16) & 0x80, 0);
+}
+
+#[test]
+fn slots_are_plugged_and_unplugged() {
+    let root = root();
+    let allocator = FakeAllocator::default();
+    let plug = || root.plug(FakeDevice::new(&allocator));
+    let slots: Vec<_> = (0..31).map(|_| plug().unwrap()).collect();
+    assert!(slots.iter().all(|slot| slot.function == 0));
+    assert!(matches!(plug(), Err(RootError::NoSlot)));
+    assert!(root.unplug(slots[4]));
+    assert!(!root.unplug(slots[4]));
+    assert_eq!(ecam_u32(&root, 5 << 15), u32::MAX);
+    assert_eq!(plug().unwrap(), slots[4]);
+    root.add(FakeDevice::new(&allocator)).unwrap();
+    assert_eq!(root.functions_of(slots[0]), 2);
+}
+
+/// A function that is put on another's addresses gets them when it goes.
+#[test]
+fn addresses_are_handed_on() {
+    let machine = Arc::new(FakeMachine::default());
+    let root = RootBus::new(machine.clone(), windows()).unwrap();
+    let allocator = FakeAllocator::default();
+    let slots = [1, 2].map(|_| root.plug(FakeDevice::new(&allocator)).unwrap());
+    for slot in slots {
+        root.write(slot, 0x18, &0xd000_0000u32.to_le_bytes());
+        root.write(slot, 4, &[2, 0]);
+    }
+    let answers = || {
+        let mut data = [0; 1];
+        machine.memory.read(0xd000_0000, &mut data);
+        data == [2]
+    };
+    assert!(answers());
+    assert!(root.unplug(slots[0]));
+    assert!(answers(), "the second function has them now");
+    root.write(slots[1], 4, &[0, 0]);
+    assert!(!answers());
 }
 
 proptest! {
