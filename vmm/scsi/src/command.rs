@@ -133,6 +133,17 @@ pub enum Failure {
         /// The bytes that it would transfer.
         needed: u64,
     },
+    /// Any other status, or sense data that came from elsewhere.
+    Status {
+        /// The status (see [`protocol::scsi::status`]).
+        status: u8,
+        /// Sense data, of no bytes if there is none.
+        sense: SenseBytes,
+        /// How many bytes were transferred before.
+        transferred: u64,
+    },
+    /// It ended without a status.
+    Ended(Outcome),
 }
 
 impl From<Sense> for Failure {
@@ -147,15 +158,21 @@ impl From<Sense> for Failure {
 impl Outcome {
     /// What `result` means for the initiator of `command`, where `Ok` holds the
     /// number of bytes that were transferred.
-    pub(crate) fn of(command: &Command, result: Result<u64, Failure>) -> Self {
+    pub(crate) fn of(command: &Command, result: Result<u64, Failure>, format: Format) -> Self {
         let (status, sense, transferred) = match result {
             Ok(transferred) => (status::GOOD, SenseBytes::default(), transferred),
             Err(Failure::Check { sense, transferred }) => (
                 status::CHECK_CONDITION,
-                sense.encode(Format::Fixed),
+                sense.encode(format),
                 transferred,
             ),
+            Err(Failure::Status {
+                status,
+                sense,
+                transferred,
+            }) => (status, sense, transferred),
             Err(Failure::Overrun { needed }) => return Self::Overrun { needed },
+            Err(Failure::Ended(outcome)) => return outcome,
         };
         let offered = command.data_out.len().saturating_add(command.data_in.len());
         let residual = offered.saturating_sub(transferred);
@@ -168,6 +185,9 @@ impl Outcome {
     }
 }
 
+/// A completion of any kind.
+pub(crate) type BoxedCompletion = Box<dyn FnOnce(Outcome) + Send>;
+
 /// A completion that is called exactly once: by [`Completion::complete`], or
 /// with [`Outcome::Failed`] when it is dropped.
 pub(crate) struct Completion<F: FnOnce(Outcome)>(Option<F>);
@@ -175,6 +195,15 @@ pub(crate) struct Completion<F: FnOnce(Outcome)>(Option<F>);
 impl<F: FnOnce(Outcome)> Completion<F> {
     pub(crate) fn new(completion: F) -> Self {
         Self(Some(completion))
+    }
+
+    /// The same, in a form that can be kept beside others.
+    pub(crate) fn boxed(mut self) -> Completion<BoxedCompletion>
+    where
+        F: Send + 'static,
+    {
+        let completion = self.0.take();
+        Completion(completion.map(|completion| Box::new(completion) as BoxedCompletion))
     }
 
     pub(crate) fn complete(mut self, outcome: Outcome) {

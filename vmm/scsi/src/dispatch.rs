@@ -6,39 +6,117 @@
 //! unit, whatever concerns all units (REPORT LUNS), and unit attention
 //! conditions, which come before the unit gets to see a command.
 
+use std::io;
+
 use protocol::scsi::cdb::Cdb;
 use protocol::scsi::inquiry::{DeviceType, Qualifier, StandardInquiry};
 use protocol::scsi::lun::{Lun, REPORT_LUNS_WELL_KNOWN};
 use protocol::scsi::opcode;
 use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 
+use crate::backing::Incomplete;
 use crate::command::{Command, Failure, Outcome, TaskAttribute};
 use crate::data_in::DataIn;
 use crate::identity;
 use crate::report_luns::report_luns;
-use crate::unit::{Task, Unit, Units};
+use crate::unit::{Io, Operation, Plan, Task, Unit, Units};
 
-/// Executes a command for `unit`, or for a unit that is absent.
-pub(crate) fn execute(units: &Units, unit: Option<&Unit>, command: &Command) -> Outcome {
-    let Some(unit) = unit else {
-        return execute_without_unit(units, command);
-    };
-    let result = check_attribute(command).and_then(|()| on_unit(units, unit, command));
-    if let Err(Failure::Check { .. }) = result {
-        unit.counters.errors.inc();
+/// Commands of CD-ROM drives that tell what happened in another way, and so
+/// come before unit attentions (MMC-6, sections 6.5 and 6.6). Other devices
+/// have none with these codes.
+const GET_CONFIGURATION: u8 = 0x46;
+const GET_EVENT_STATUS_NOTIFICATION: u8 = 0x4a;
+
+/// Begins a command for `unit`, or for a unit that is absent.
+pub(crate) fn plan(
+    units: &Units,
+    unit: Option<&Unit>,
+    command: &Command,
+) -> Result<Plan, Failure> {
+    match unit {
+        Some(unit) => {
+            check_attribute(command)?;
+            on_unit(units, unit, command)
+        }
+        None => without_unit(units, command).map(Plan::Done),
     }
-    Outcome::of(command, result)
 }
 
-fn execute_without_unit(units: &Units, command: &Command) -> Outcome {
-    if !units.has_target(command.target) {
-        return Outcome::NoTarget;
+/// Carries out the rest of a command, and waits for all that it takes.
+pub(crate) fn run(
+    unit: Option<&Unit>,
+    command: &Command,
+    mut plan: Result<Plan, Failure>,
+) -> Result<u64, Failure> {
+    loop {
+        let io = match (plan?, unit) {
+            (Plan::Done(transferred), _) => return Ok(transferred),
+            (Plan::Blocking, Some(unit)) => return unit.server.execute(&task_of(unit, command)),
+            (Plan::Io(io), Some(unit)) => (io, unit),
+            // The target itself never waits.
+            (_, None) => return Err(Failure::Ended(Outcome::Failed)),
+        };
+        let (io, unit) = io;
+        let result = access(unit, command, &io);
+        plan = finish(unit, command, &io, result);
     }
-    let result = check_attribute(command).and_then(|()| match command.lun {
+}
+
+/// Makes an access, and waits for it.
+fn access(unit: &Unit, command: &Command, io: &Io) -> Result<(), Incomplete> {
+    let Some(medium) = unit.server.medium() else {
+        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+    };
+    match io.operation {
+        Operation::Read => medium.read(io.offset, &command.data_in, io.len),
+        Operation::Write(durability) => {
+            medium.write(io.offset, &command.data_out, io.len, durability)
+        }
+        Operation::Flush => medium.flush().map_err(Incomplete::from),
+    }
+}
+
+/// Tells the device server what came of an access.
+pub(crate) fn finish(
+    unit: &Unit,
+    command: &Command,
+    io: &Io,
+    result: Result<(), Incomplete>,
+) -> Result<Plan, Failure> {
+    unit.server.finish(&task_of(unit, command), io, result)
+}
+
+/// How a command ended, for its initiator and for the unit's counters.
+pub(crate) fn outcome(
+    unit: Option<&Unit>,
+    command: &Command,
+    result: Result<u64, Failure>,
+) -> Outcome {
+    if let (Some(unit), Err(Failure::Check { .. } | Failure::Status { .. })) = (unit, &result) {
+        unit.counters.errors.inc();
+    }
+    let format = unit.map_or(Format::Fixed, |unit| unit.server.sense_format());
+    Outcome::of(command, result, format)
+}
+
+fn task_of<'a>(unit: &'a Unit, command: &'a Command) -> Task<'a> {
+    Task {
+        cdb: command.cdb.as_slice(),
+        data_out: &command.data_out,
+        data_in: &command.data_in,
+        counters: &unit.counters,
+    }
+}
+
+fn without_unit(units: &Units, command: &Command) -> Result<u64, Failure> {
+    if !units.has_target(command.target) {
+        return Err(Failure::Ended(Outcome::NoTarget));
+    }
+    check_attribute(command)?;
+    match command.lun {
         Lun::WellKnown(REPORT_LUNS_WELL_KNOWN) => on_well_known_unit(units, command),
         _ => on_absent_unit(units, command),
-    });
-    Outcome::of(command, result)
+    }
 }
 
 fn check_attribute(command: &Command) -> Result<(), Failure> {
@@ -48,15 +126,15 @@ fn check_attribute(command: &Command) -> Result<(), Failure> {
     }
 }
 
-fn on_unit(units: &Units, unit: &Unit, command: &Command) -> Result<u64, Failure> {
+fn on_unit(units: &Units, unit: &Unit, command: &Command) -> Result<Plan, Failure> {
     let opcode = command.cdb.as_slice().first().copied();
     match opcode {
-        Some(opcode::INQUIRY) => {}
-        Some(opcode::REPORT_LUNS) => return report_luns(units, command),
+        Some(opcode::INQUIRY | GET_CONFIGURATION | GET_EVENT_STATUS_NOTIFICATION) => {}
+        Some(opcode::REPORT_LUNS) => return report_luns(units, command).map(Plan::Done),
         Some(opcode::REQUEST_SENSE) => {
             let decoded = Cdb::decode(command.cdb.as_slice())?;
             if let Some(attention) = unit.attentions.take() {
-                return request_sense(command, decoded, attention.sense());
+                return request_sense(command, decoded, attention.sense()).map(Plan::Done);
             }
         }
         _ => {
@@ -65,12 +143,7 @@ fn on_unit(units: &Units, unit: &Unit, command: &Command) -> Result<u64, Failure
             }
         }
     }
-    unit.server.execute(&Task {
-        cdb: command.cdb.as_slice(),
-        data_out: &command.data_out,
-        data_in: &command.data_in,
-        counters: &unit.counters,
-    })
+    unit.server.plan(&task_of(unit, command))
 }
 
 /// What SPC-5, section 4.12 has a target answer in place of absent units.

@@ -53,4 +53,4 @@ pub use attention::Attention;
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
 pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
-pub use unit::{DeviceServer, Task, UnitCounters};
+pub use unit::{DeviceServer, Io, Operation, Plan, Task, UnitCounters};

@@ -11,9 +11,11 @@ use std::time::Duration;
 use hospes_device::counters::Counter;
 use hospes_device::memory::SgList;
 use protocol::scsi::lun::Lun;
+use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 use serde::Serialize;
 
 use crate::attention::{Attention, Attentions};
+use crate::backing::{Backing, Durability, Incomplete};
 use crate::command::{Failure, UnitAddress};
 
 /// What a device server is given to execute a command.
@@ -28,11 +30,52 @@ pub struct Task<'a> {
     pub counters: &'a UnitCounters,
 }
 
+/// What has to happen for a command, as its device server sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing more: it was executed, and transferred so many bytes.
+    Done(u64),
+    /// An access to the [medium](DeviceServer::medium), of which
+    /// [`DeviceServer::finish`] is told.
+    Io(Io),
+    /// [`DeviceServer::execute`], on a thread that may block.
+    Blocking,
+}
+
+/// An access to the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Io {
+    /// What to do.
+    pub operation: Operation,
+    /// Where it starts in the backing.
+    pub offset: u64,
+    /// Its length in bytes; 0 for a flush.
+    pub len: u64,
+    /// What the device server has to know of it later, and nobody else.
+    pub token: u64,
+}
+
+/// Kinds of accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// From the backing to the head of [`Task::data_in`].
+    Read,
+    /// From the head of [`Task::data_out`] to the backing.
+    Write(Durability),
+    /// Brings all that was written to stable storage.
+    Flush,
+}
+
 /// The kind of device that a logical unit is: it executes commands
 /// (SAM-5, section 4.6.5).
 ///
 /// Commands come from several threads at the same time. Those that concern the
 /// target (REPORT LUNS) and unit attention conditions do not get here.
+///
+/// A server is passive. [`plan`](Self::plan) is what a queue's thread calls,
+/// and must not wait for a medium, as others wait in the queue meanwhile; what
+/// has to be waited for is said in the [`Plan`], and is waited for by whoever
+/// carries that out. [`execute`](Self::execute) is all of a command in one go.
 pub trait DeviceServer: Send + Sync {
     /// Executes a command, and returns the number of bytes it transferred.
     ///
@@ -40,6 +83,40 @@ pub trait DeviceServer: Send + Sync {
     ///
     /// Whatever does not end with GOOD.
     fn execute(&self, task: &Task<'_>) -> Result<u64, Failure>;
+
+    /// Begins a command. A server that never waits need not have this.
+    ///
+    /// # Errors
+    ///
+    /// Whatever does not end with GOOD.
+    fn plan(&self, task: &Task<'_>) -> Result<Plan, Failure> {
+        self.execute(task).map(Plan::Done)
+    }
+
+    /// Goes on with a command after an access that its plan asked for.
+    ///
+    /// This is called exactly once for each such access, when nothing of it is
+    /// going on any more. Where the command was aborted meanwhile, the result
+    /// may be `ECANCELED`, and what is returned here is of no consequence.
+    ///
+    /// # Errors
+    ///
+    /// Whatever does not end with GOOD.
+    fn finish(
+        &self,
+        task: &Task<'_>,
+        io: &Io,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        // A server that asks for accesses has an answer of its own.
+        let _ = (task, io, result);
+        Err(Sense::new(SenseKey::HardwareError, asc::INTERNAL_TARGET_FAILURE).into())
+    }
+
+    /// What the accesses of its plans are to.
+    fn medium(&self) -> Option<&dyn Backing> {
+        None
+    }
 
     /// How long every command takes at least. Commands wait in the target and
     /// can be aborted there.
@@ -49,6 +126,14 @@ pub trait DeviceServer: Send + Sync {
 
     /// Goes back to the state after power on. No command is executing.
     fn reset(&self);
+
+    /// The connection to the initiator was lost and is there again.
+    fn nexus_lost(&self) {}
+
+    /// The format of its sense data.
+    fn sense_format(&self) -> Format {
+        Format::Fixed
+    }
 
     /// Looks at the backing again, and says whether the capacity changed.
     ///

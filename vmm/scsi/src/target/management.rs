@@ -141,7 +141,11 @@ impl Target {
 
     fn reset_nexus(&self, target: u8) {
         self.end(Scope::Target(target), Outcome::Reset);
-        self.snapshot().raise(target, Attention::NexusLoss);
+        let units = self.snapshot();
+        for (_, unit) in units.of_target(target) {
+            unit.server.nexus_lost();
+        }
+        units.raise(target, Attention::NexusLoss);
     }
 
     fn check_address(&self, function: &TaskFunction) -> Result<(), TaskOutcome> {

@@ -96,7 +96,7 @@ impl Queue {
         let unit = units.get(command.target, command.lun);
         let latency = unit.map_or(Duration::ZERO, |unit| unit.server.latency());
         if latency.is_zero() {
-            completion.complete(dispatch::execute(&units, unit.map(Arc::as_ref), &command));
+            completion.complete(execute(&units, &command));
         } else {
             self.delay(latency, id, units, command, completion);
         }
@@ -116,11 +116,18 @@ impl Queue {
         let deadline = now.checked_add(latency.min(MAX_LATENCY)).unwrap_or(now);
         let waiting = move |verdict| match verdict {
             Verdict::Execute => {
-                let unit = units.get(command.target, command.lun).map(Arc::as_ref);
-                completion.complete(dispatch::execute(&units, unit, &command));
+                completion.complete(execute(&units, &command));
             }
             Verdict::End(outcome) => completion.complete(outcome),
         };
         self.target.delay.add(id, deadline, Box::new(waiting));
     }
+}
+
+/// Executes a command on this thread.
+fn execute(units: &Units, command: &Command) -> Outcome {
+    let unit = units.get(command.target, command.lun).map(Arc::as_ref);
+    let plan = dispatch::plan(units, unit, command);
+    let result = dispatch::run(unit, command, plan);
+    dispatch::outcome(unit, command, result)
 }
