@@ -5,7 +5,8 @@
 //! A device is passive: it gets guest memory ([`memory`]), interrupt vectors
 //! ([`interrupt`]) and accesses from a bus ([`bus`]), owns no global state and
 //! counts what it does ([`counters`]). It can therefore be tested against a
-//! model of its guest, with no KVM in sight.
+//! model of its guest, with no KVM in sight. Where it has threads of its own,
+//! they are started by [`thread`], which confines them.
 
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -14,3 +15,4 @@ pub mod bus;
 pub mod counters;
 pub mod interrupt;
 pub mod memory;
+pub mod thread;
