@@ -24,6 +24,7 @@ make_parts() {
 	for tool in hospes diskcheck; do
 		"$HOSPES_ROOT/scripts/buildroot" run strip -o "$OUT/bin/$tool" "$directory/$tool"
 	done
+	PARTS+=(--programs "$("$HOSPES_ROOT/scripts/guest-packages")")
 	PARTS+=(--tools "$OUT/bin" --cargo-target "$(dirname "$(dirname "$directory")")")
 }
 

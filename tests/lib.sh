@@ -53,6 +53,29 @@ same() {
 	return 1
 }
 
+# host VERB WORDS…: has the lab do something outside (scripts/lab/agent.sh), says
+# what the lab said and ends as it ended.  The request goes to the console, the
+# answer comes by the serial line, which init holds open.  Not for two processes of
+# a case at once.
+host() {
+	local number tag= got= status= lines= line
+	number=$(($(cat /tmp/host_number 2>/dev/null || echo 0) + 1))
+	echo $number >/tmp/host_number
+	say "# host $number $*"
+	while [ "$tag" != host ] || [ "$got" != $number ]; do
+		read -r -t 60 tag got status lines <&9 || { echo "host: no answer to '$*'"; return 1; }
+	done
+	while [ "$lines" -gt 0 ]; do
+		lines=$((lines - 1))
+		read -r -t 60 line <&9 || { echo "host: the answer to '$*' is cut short"; return 1; }
+		echo "$line"
+	done
+	return "$status"
+}
+
+# host_own WORDS…: runs the case's own script, tests/GROUP/NAME.host.sh, outside.
+host_own() { host own "$(echo "$CASE" | tr / .)" "$@"; }
+
 # The driver.
 
 # driver_load [PARAMETER=VALUE…]: loads it and waits for all disks.
@@ -68,7 +91,7 @@ driver_unload() {
 
 driver_loaded() { [ -e "/sys/module/$MODULE" ]; }
 
-# Disks.  Disk N is LUN N on target 0 of the controller.
+# Disks.  Disk N is LUN N on target 0 of its controller.
 
 disk_numbers() { seq 0 $((DISKS - 1)); }
 
@@ -81,6 +104,9 @@ disk() {
 	NODE=/dev/${1##*/}
 	[ -b "$NODE" ] && echo "$NODE"
 }
+
+# disk_gone N: the guest has none of that number.
+disk_gone() { ! disk "$1" >/dev/null; }
 
 disks_there() {
 	local number=0

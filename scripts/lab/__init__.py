@@ -5,7 +5,10 @@ cases.py     what a case file says about itself, and which machines follow
 machine.py   one guest machine: driver, VMM, kernel, processors, disks
 modules.py   kernel modules that a guest needs, in loading order
 initramfs.py cpio archives and what goes into the guest's
+debian.py    programs of Debian packages, with their libraries
+iso.py       disc images
 job.py       the steps around a guest, as a shell script: disks, VMM, checks
+agent.sh     does outside what a guest asks for while it runs
 cpu.py       this processor: does it run guests, how fast is its counter
 backend.py   runs that script here, or in a nested machine (real KVM anywhere)
 watch.py     follows a guest's console under time limits

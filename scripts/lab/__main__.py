@@ -28,12 +28,14 @@ def _arguments() -> argparse.Namespace:
     _parts_arguments(test)
     test.add_argument("--select", default="", metavar="PATTERN",
                       help="cases: name, group or wildcard, with @MACHINE behind it")
+    test.add_argument("--long", action="store_true", help="the long ones as well")
     test.set_defaults(run=_test)
     shown = commands.add_parser("demo", help="one guest, and a table")
     _parts_arguments(shown)
     shown.set_defaults(run=_demo)
     listing = commands.add_parser("list", help="print what would run")
     listing.add_argument("--select", default="", metavar="PATTERN")
+    listing.add_argument("--long", action="store_true")
     listing.set_defaults(run=_list)
     rendered = commands.add_parser("table", help="put the last results into README.md")
     rendered.set_defaults(run=_table)
@@ -44,13 +46,15 @@ def _parts_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", action="append", default=[], metavar="NAME=TREE")
     parser.add_argument("--modules", action="append", default=[], metavar="NAME=DIRECTORY")
     parser.add_argument("--tools", type=Path, required=True, help="static hospes and diskcheck")
+    parser.add_argument("--programs", type=Path, help="tree of scripts/guest-packages")
     parser.add_argument("--cargo-target", type=Path, required=True,
                         help="where cargo keeps what it compiled")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
 
 
 def _parts(args: argparse.Namespace) -> guest.Parts:
-    return guest.Parts(args.root, _paths(args.kernel), _paths(args.modules), args.tools)
+    return guest.Parts(args.root, _paths(args.kernel), _paths(args.modules), args.tools,
+                       args.programs)
 
 
 def _paths(words: list[str]) -> dict[str, Path]:
@@ -62,7 +66,7 @@ def _test(args: argparse.Namespace) -> int:
     parts = _parts(args)
     progress = Progress()
     verdicts = host.run(host.checks(args.root, args.cargo_target), args.out, args.select, progress)
-    pairs = cases.select(cases.load(args.root / "tests"), args.select)
+    pairs = cases.select(cases.load(args.root / "tests"), args.select, args.long)
     boots = cases.boots(pairs)
     runner = matrix.Runner(parts, args.out, progress, args.jobs)
     if boots:
@@ -96,7 +100,8 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    for boot in cases.boots(cases.select(cases.load(args.root / "tests"), args.select)):
+    chosen = cases.select(cases.load(args.root / "tests"), args.select, args.long)
+    for boot in cases.boots(chosen):
         print(boot.slug, *(f"  {case.name}" for case in boot.cases), sep="\n")
     return 0
 

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import cpu, modules
 from .guest import Parts
 from .initramfs import Archive
-from .vmm import qemu_base
+from .machine import Machine
+from .vmm import memory_mib, qemu_base
 
 OUTPUTS = ("console", "vmm.log", "job.log")
 OUTER_MIB = 2048
+# Programs of this system that jobs call; hospes and diskcheck come from the tools.
+OUTER_PROGRAMS = ("/usr/sbin/e2fsck", "/usr/sbin/debugfs")
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Files:
 
     kernel: Path
     initrd: bytes
+    others: dict[str, bytes] = field(default_factory=dict)  # in the job's directory
 
 
 @dataclass
@@ -59,17 +63,20 @@ class Local:
     def names(self, files: Files, scratch: Path) -> tuple[str, str]:
         """Kernel and initrd as the job's command line names them."""
         (scratch / "initrd").write_bytes(files.initrd)
+        for name, data in files.others.items():
+            (scratch / name).parent.mkdir(exist_ok=True)
+            (scratch / name).write_bytes(data)
         return str(files.kernel), "initrd"
 
-    def start(self, script: str, parts: Parts, directory: Path, scratch: Path,
-              files: Files) -> Session:
+    def start(self, script: str, parts: Parts, machine: Machine, directory: Path,
+              scratch: Path, files: Files) -> Session:
         """Starts the job."""
         (directory / "job.sh").write_text(script)
         outputs = {name.upper().replace(".", "_"): str(directory / name) for name in OUTPUTS}
         environment = os.environ | outputs
         environment["PATH"] = f"{parts.tools}:{environment['PATH']}"
         process = subprocess.Popen(
-            ["sh", directory / "job.sh"],
+            ["busybox", "sh", directory / "job.sh"],
             cwd=scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -87,14 +94,14 @@ class Nested:
         """Kernel and initrd as the job's command line names them."""
         return "/guest/vmlinux", "/guest/initrd"
 
-    def start(self, script: str, parts: Parts, directory: Path, scratch: Path,
-              files: Files) -> Session:
+    def start(self, script: str, parts: Parts, machine: Machine, directory: Path,
+              scratch: Path, files: Files) -> Session:
         """Starts level 1 with the job as its payload."""
         (directory / "job.sh").write_text(script)
         initrd = scratch / "outer.cpio"
-        initrd.write_bytes(self._initramfs(script, parts, files))
+        initrd.write_bytes(self._initramfs(script, parts, machine, files))
         process = subprocess.Popen(
-            self._command(parts, directory, initrd),
+            self._command(parts, _outer_mib(machine), directory, initrd),
             stdin=subprocess.DEVNULL,
             stdout=(directory / "qemu.log").open("wb"),
             stderr=subprocess.STDOUT,
@@ -102,11 +109,11 @@ class Nested:
         )
         return Session(process, directory, nested=True)
 
-    def _command(self, parts: Parts, directory: Path, initrd: Path) -> list[str]:
+    def _command(self, parts: Parts, mib: int, directory: Path, initrd: Path) -> list[str]:
         # One processor, and the TSC's rate told: without either the level 1
         # kernel sometimes loses timer interrupts (see Documentation/lab.md).
         append = f"console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
-        words = qemu_base(1, OUTER_MIB, "tcg")
+        words = qemu_base(1, mib, "tcg")
         words += ["-kernel", str(parts.image("stock")), "-initrd", str(initrd)]
         words += ["-append", append, "-serial", f"file:{directory}/outer"]
         words += ["-device", "virtio-serial-pci,id=ports"]
@@ -115,25 +122,44 @@ class Nested:
             words += ["-device", f"virtserialport,bus=ports.0,chardev={name},name={name}"]
         return words
 
-    def _initramfs(self, script: str, parts: Parts, files: Files) -> bytes:
+    def _initramfs(self, script: str, parts: Parts, machine: Machine, files: Files) -> bytes:
         archive = Archive()
         archive.add_busybox()
         archive.add("init", (parts.root / "tests/guest/outer-init").read_bytes(), 0o755)
         archive.add("job.sh", script, 0o755)
         for tool in ("hospes", "diskcheck"):
             archive.add_program(parts.tools / tool)
-        for tool in ("/usr/sbin/e2fsck", "/usr/sbin/debugfs"):
+        for tool in OUTER_PROGRAMS:
             archive.add_program(tool)
-        tree = modules.tree(parts.kernels["stock"])
-        order = tree.closure(["kvm_amd"])
-        archive.add("modules/order", "".join(f"{name}\n" for name in order))
-        for name in order:
-            archive.add(f"modules/{name}.ko", tree.read(name))
+        # Under its whole name: BusyBox has another one.
+        archive.add_program("/usr/bin/setpriv", "usr/bin/setpriv")
+        self._add_modules(archive, parts, machine)
+        for name, data in files.others.items():
+            archive.add(f"work/{name}", data)
         archive.add("guest/vmlinux", files.kernel.read_bytes())
         archive.add("guest/initrd", files.initrd)
         for name in ("proc", "sys", "tmp", "work"):
             archive.add_directory(name)
         return archive.finish()
+
+    @staticmethod
+    def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
+        tree = modules.tree(parts.kernels["stock"])
+        wanted = ["kvm_amd"]
+        if machine.disks.has("pass"):
+            # The job loads scsi_debug itself: it has parameters.
+            wanted += ["sd_mod", "sg", "scsi_debug"]
+        order = tree.closure(wanted)
+        archive.add("modules/order",
+                    "".join(f"{name}\n" for name in order if name != "scsi_debug"))
+        for name in order:
+            archive.add(f"modules/{name}.ko", tree.read(name))
+
+
+def _outer_mib(machine: Machine) -> int:
+    """Level 1 holds the guest's memory beyond the usual, and the disks."""
+    disks = sum(disk.size for disk in machine.disks.disks) >> 20
+    return OUTER_MIB + 2 * (memory_mib(machine) - 512) + disks
 
 
 def for_vmm(vmm: str) -> Local | Nested:

@@ -5,12 +5,20 @@ A case is a shell script tests/GROUP/NAME.sh. Its leading comment says in
 sentences what it proves, then in `key: value` lines what it needs:
 
     # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock ...
-    #          a matrix: every combination of the listed values; may be repeated
+    #          a matrix: every combination of the listed values; may be repeated;
+    #          with set=long only where the long tests are asked for
+    # set:     long - only where they are, whatever the machine
     # limit:   seconds after which the case has failed (default 60)
     # order:   first | last among the cases of one boot (default: by name)
     # alone:   yes - never shares a boot
     # exit:    how the machine must end, by the name of its exit status
     # cmdline: words for the guest's kernel command line (implies alone)
+    # hospes:  words for the command line of hospes (implies alone)
+    # user:    number of the user, without any privilege, that hospes runs as
+    #          (implies alone)
+    # host:    yes - the case has things done outside (`host` of tests/lib.sh)
+    # programs: names, with wildcards, of programs of Debian packages
+    #          (scripts/guest-packages)
 """
 
 from __future__ import annotations
@@ -22,12 +30,14 @@ from pathlib import Path
 
 from .machine import Disks, Machine
 
-KEYS = {"machine", "limit", "order", "alone", "exit", "cmdline", "vmm-limit"}
+KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-limit", "hospes",
+        "user", "host", "programs"}
 CHOICES = {
     "driver": {"rust", "c"},
     "vmm": {"hospes", "qemu"},
-    "kernel": {"stock", "lab"},
+    "kernel": {"stock", "lab", "debug"},
 }
+SETS = {"default", "long"}
 
 
 class HeaderError(Exception):
@@ -48,10 +58,21 @@ class Case:
     exit: str = "power-off"
     cmdline: str = ""
     vmm_limit: int = 0
+    long: frozenset[Machine] = frozenset()  # machines for the long tests only
+    hospes: str = ""
+    user: int = 0
+    host: bool = False
+    programs: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
+        """Directory of the case."""
         return self.name.split("/")[0]
+
+    @property
+    def outside(self) -> Path:
+        """The case's own script for the other side, if it has one."""
+        return self.path.with_suffix(".host.sh")
 
 
 @dataclass
@@ -60,6 +81,11 @@ class Boot:
 
     machine: Machine
     cases: list[Case] = field(default_factory=list)
+
+    @property
+    def host(self) -> bool:
+        """Whether a case has things done outside."""
+        return any(case.host for case in self.cases)
 
     @property
     def slug(self) -> str:
@@ -71,7 +97,7 @@ class Boot:
 
 def load(root: Path) -> list[Case]:
     """All cases below root."""
-    paths = sorted(path for path in root.glob("*/*.sh") if path.name != "lib.sh")
+    paths = sorted(path for path in root.glob("*/*.sh") if not path.name.endswith(".host.sh"))
     return [parse(path, f"{path.parent.name}/{path.stem}") for path in paths]
 
 
@@ -99,23 +125,42 @@ def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case
         raise ValueError("no sentence says what the case proves")
     if "machine" not in keys:
         raise ValueError("no machine")
-    machines = tuple(machine for line in keys["machine"] for machine in matrix(line))
-    cmdline = " ".join(keys.get("cmdline", []))
-    vmm_limit = int(keys.get("vmm-limit", ["0"])[-1])
-    exit_name = keys.get("exit", ["power-off"])[-1]
-    special = bool(cmdline or vmm_limit) or exit_name != "power-off"
+    lines = [(matrix(line), line_set(line)) for line in keys["machine"]]
+    every = keys.get("set", ["default"])[-1]
+    if every not in SETS:
+        raise ValueError(f"set={every} is not known")
+    short = {machine for machines, which in lines for machine in machines
+             if which == every == "default"}
+    last = {key: values[-1] for key, values in keys.items()}
+    words = {key: " ".join(keys.get(key, [])) for key in ("cmdline", "hospes", "programs")}
+    vmm_limit, user = int(last.get("vmm-limit", "0")), int(last.get("user", "0"))
+    exit_name = last.get("exit", "power-off")
+    special = bool(words["cmdline"] or words["hospes"] or vmm_limit or user)
     return Case(
         name=name,
         path=path,
         title=title,
-        machines=machines,
-        limit=int(keys.get("limit", ["60"])[-1]),
-        order=keys.get("order", ["middle"])[-1],
-        alone=special or keys.get("alone", ["no"])[-1] == "yes",
+        machines=tuple(machine for machines, _ in lines for machine in machines),
+        long=frozenset(machine for machines, _ in lines for machine in machines) - short,
+        limit=int(last.get("limit", "60")),
+        order=last.get("order", "middle"),
+        alone=special or exit_name != "power-off" or last.get("alone", "no") == "yes",
         exit=exit_name,
-        cmdline=cmdline,
+        cmdline=words["cmdline"],
         vmm_limit=vmm_limit,
+        hospes=words["hospes"],
+        user=user,
+        host=last.get("host", "no") == "yes",
+        programs=tuple(words["programs"].split()),
     )
+
+
+def line_set(line: str) -> str:
+    """Which tests one `machine:` line belongs to."""
+    sets = [word.removeprefix("set=") for word in line.split() if word.startswith("set=")]
+    if set(sets) - SETS:
+        raise ValueError(f"set={sets[-1]} is not known")
+    return sets[-1] if sets else "default"
 
 
 def matrix(line: str) -> list[Machine]:
@@ -123,6 +168,8 @@ def matrix(line: str) -> list[Machine]:
     values: dict[str, list[str]] = {}
     for word in line.split():
         key, equals, value = word.partition("=")
+        if key == "set":
+            continue
         if not equals or key not in Machine.__dataclass_fields__:
             raise ValueError(f"'{word}' is not a property of a machine")
         values[key] = value.split(",")
@@ -137,13 +184,13 @@ def matrix(line: str) -> list[Machine]:
 
 def _machine(values: dict[str, str]) -> Machine:
     disks = Disks(values.pop("disks", "none"))
-    len(disks)  # A bad text is an error of the header, not of a later boot.
+    disks.check()  # A bad text is an error of the header, not of a later boot.
     vcpus = int(values.pop("vcpus", "1"))
     return Machine(**values, vcpus=vcpus, disks=disks)
 
 
-def select(cases: list[Case], pattern: str) -> list[tuple[Case, Machine]]:
-    """Pairs of case and machine that a pattern names.
+def select(cases: list[Case], pattern: str, long: bool = False) -> list[tuple[Case, Machine]]:
+    """Pairs of case and machine that a pattern names, with the long ones or without.
 
     The pattern is a case (`direct`, `virtio_scsi/direct`), a group or module
     (`virtio_scsi`), with shell wildcards; after an `@` a pattern for machines
@@ -151,7 +198,9 @@ def select(cases: list[Case], pattern: str) -> list[tuple[Case, Machine]]:
     """
     chosen = []
     for case in cases:
-        for machine in case.machines:
+        for machine in dict.fromkeys(case.machines):
+            if machine in case.long and not long:
+                continue
             if any(_matches(case, machine, one) for one in (pattern or "*").split(",")):
                 chosen.append((case, machine))
     return chosen

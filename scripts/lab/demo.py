@@ -80,7 +80,7 @@ def table(attempt: Attempt, verdict: Verdict) -> list[str]:
 
 def attempt_disks(verdict: Verdict):
     """The disks of the machine that the verdict is about."""
-    return verdict.machine.disks if verdict.machine else []
+    return verdict.machine.disks.disks if verdict.machine else []
 
 
 def _numbers(label: str) -> list[int]:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import modules
+from . import debian, modules
 from .cases import Boot, Case
 from .initramfs import Archive
 from .machine import Machine
@@ -15,6 +16,7 @@ from .machine import Machine
 # What a guest loads before its first case: the upper half of SCSI where there
 # are disks, and the driver that tells the VMM of a panic.
 DISK_MODULES = ["sd_mod", "sg"]
+CD_MODULES = ["sr_mod", "isofs"]
 BASE_MODULES = ["pvpanic_pci"]
 COMMAND_LINE = "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 oops=panic mitigations=off"
 
@@ -24,9 +26,10 @@ class Parts:
     """What the build left for the lab."""
 
     root: Path  # the checkout
-    kernels: dict[str, Path]  # stock, lab: trees of scripts/kernel-tree
-    modules: dict[str, Path]  # stock, lab: directories with our modules
+    kernels: dict[str, Path]  # stock, lab, debug: trees of scripts/kernel-tree
+    modules: dict[str, Path]  # by kernel: directories with our modules
     tools: Path  # static binaries: hospes, diskcheck
+    programs: Path | None = None  # tree of Debian packages of scripts/guest-packages
 
     def image(self, kernel: str) -> Path:
         """The kernel to boot: an ELF file with a PVH entry."""
@@ -45,9 +48,12 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
     archive.add("plan", "".join(f"{case.name} {case.limit}\n" for case in cases))
-    archive.add("machine", _facts(machine))
+    archive.add("machine", facts(machine, boot.host))
     for case in cases:
         archive.add(f"tests/{case.name}.sh", case.path.read_bytes())
+    wanted = sorted({pattern for case in cases for pattern in case.programs})
+    if wanted:
+        debian.add_programs(archive, parts.programs, wanted)
     _add_modules(archive, parts, machine)
     for name in ("proc", "sys", "tmp", "mnt"):
         archive.add_directory(name)
@@ -59,26 +65,37 @@ def command_line(boot: Boot) -> str:
     return " ".join([COMMAND_LINE, *(case.cmdline for case in boot.cases if case.cmdline)])
 
 
-def _facts(machine: Machine) -> str:
-    disks = list(machine.disks)
-    facts = {
+def facts(machine: Machine, host: bool = False) -> str:
+    """What a case knows of its machine, as assignments of the shell."""
+    disks = machine.disks
+    values = {
         "MODULE": machine.module,
         "DRIVER": machine.driver,
         "VMM": machine.vmm,
         "KERNEL": machine.kernel,
         "VCPUS": machine.vcpus,
         "DISKS": len(disks),
-        "SLOW": " ".join(str(disk.number) for disk in disks if disk.slow),
+        "SLOW": _numbers(disk.number for disk in disks.disks if disk.slow),
+        "READ_ONLY": _numbers(disk.number for disk in disks.disks if disk.readonly),
+        "SPARES": _numbers(disk.number for disk in disks.disks if disk.spare),
+        "CD_LUN": _numbers(unit.number for unit in disks.units if unit.kind == "cd"),
+        "PASS_LUN": _numbers(unit.number for unit in disks.units if unit.kind == "pass"),
+        "HOST": "yes" if host else "",
     }
-    facts |= {f"SIZE_{disk.number}": disk.size for disk in disks}
-    return "".join(f"{key}='{value}'\n" for key, value in facts.items())
+    values |= {f"SIZE_{disk.number}": disk.size for disk in disks.disks}
+    return "".join(f"{key}='{value}'\n" for key, value in values.items())
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
     tree = _tree(parts.kernels[machine.kernel])
     ours = parts.modules.get(machine.kernel, Path("/nonexistent"))
     wanted = BASE_MODULES if machine.module == "none" else [
-        *BASE_MODULES, *DISK_MODULES, machine.module]
+        *BASE_MODULES, *DISK_MODULES, *(CD_MODULES if machine.disks.has("cd") else []),
+        machine.module]
     order = [name for name in tree.closure(wanted) if name != machine.module]
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
     for name in order:

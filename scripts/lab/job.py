@@ -5,7 +5,8 @@ The script fills the disks with their patterns, runs the VMM, and verifies the
 disks from outside. The same text runs in the build root and, as the payload of
 the outer guest, in a nested machine, so it keeps to what BusyBox knows. It finds
 its files in the current directory and its outputs in $CONSOLE, $VMM_LOG and
-$JOB_LOG, each a file or a port.
+$JOB_LOG, each a file or a port. Where a case has things done outside, the guest's
+console goes through agent.sh.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import json
 import shlex
 from dataclasses import dataclass, field
 
-from .machine import Disk, Machine
+from . import vmm
+from .machine import Machine, Unit
 
 SCRIPT = """\
 #!/bin/sh
@@ -35,27 +37,58 @@ outside() {{
 }}
 {fill}
 echo "job: boot"
-{command} </dev/null >"$CONSOLE" 2>"$VMM_LOG"
-echo "job: status=$?"
+{run}
+echo "job: status=$status"
 [ -e counters.json ] && echo "counters: $(tr -d '\\n' <counters.json)"
 {verify}
 echo "job: end"
 """
 
 
-def script(machine: Machine, command: list[str]) -> str:
+# What a VMM's output goes through where nobody listens to the guest, and where
+# somebody does. The fourth descriptor keeps the guest's input open.
+PLAIN = """\
+{command} </dev/null >"$CONSOLE" 2>"$VMM_LOG"
+status=$?"""
+HEARD = """\
+mkfifo input monitor.in monitor.out && exec 4<>input 3<>monitor.in || {{ echo "job: no pipes"; exit 1; }}
+{{ {command} <input 2>"$VMM_LOG"; echo $? >status; }} | tee "$CONSOLE" | sh agent.sh {vmm}
+read -r status <status"""
+# A disk of level 1 for a unit that is passed through.
+SCSI_DEBUG = """\
+insmod /modules/scsi_debug.ko dev_size_mb=8 delay=0 || {{ echo "job: no scsi_debug"; exit 1; }}
+for node in /sys/class/scsi_generic/*; do
+	case $(cat "$node/device/model") in scsi_debug*) ln -s "/dev/${{node##*/}}" {name} ;; esac
+done
+[ -e {name} ] || {{ echo "job: scsi_debug has no device"; exit 1; }}"""
+
+
+def script(machine: Machine, command: list[str], host: bool = False, user: int = 0) -> str:
     """The job for a machine that `command` starts."""
-    disks = list(machine.disks)
+    disks = machine.disks.disks
+    before = [_fill(disk) for disk in disks]
+    if machine.disks.has("pass"):
+        before.append(SCSI_DEBUG.format(name=vmm.PASS))
+    if user:
+        before.append(f"chown -R {user}:{user} .")
+        command = [*_unprivileged(user), *command]
+    run = (HEARD if host else PLAIN).format(command=shlex.join(command), vmm=machine.vmm)
     return SCRIPT.format(
-        fill="\n".join(_fill(disk) for disk in disks),
-        command=shlex.join(command),
+        fill="\n".join(before),
+        run=run,
         verify="\n".join(f"outside {disk.number}" for disk in disks),
     )
 
 
-def _fill(disk: Disk) -> str:
+def _fill(disk: Unit) -> str:
     failure = f'echo "job: cannot fill disk {disk.number}"; exit 1'
     return f"fill {disk.number} {disk.size} || {{ {failure}; }}"
+
+
+def _unprivileged(user: int) -> list[str]:
+    """util-linux' program; BusyBox has another one of that name."""
+    return ["/usr/bin/setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+            "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
 
 
 @dataclass
@@ -68,6 +101,7 @@ class Report:
     status: int | None = None
     counters: dict[str, object] | None = None
     outside: dict[int, str] = field(default_factory=dict)
+    host: list[str] = field(default_factory=list)  # what the agent did
     other: list[str] = field(default_factory=list)
 
 
@@ -88,6 +122,8 @@ def parse(text: str) -> Report:
             report.outside[int(number)] = found
         elif line.startswith("counters: "):
             report.counters = _json(line.removeprefix("counters: "))
+        elif line.startswith("host: "):
+            report.host.append(line.removeprefix("host: "))
         else:
             report.other.append(line)
     return report

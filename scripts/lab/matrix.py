@@ -10,6 +10,7 @@ apart: it is started once more, and counted.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 import time
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import backend, cpu, guest, job, ktap, vmm, watch
+from . import backend, cpu, guest, iso, job, ktap, vmm, watch
 from .cases import Boot, Case
 from .machine import Machine
 from .report import Progress, Verdict
@@ -68,6 +69,9 @@ class Runner:
             return [verdict for verdicts in pool.map(self._boot, boots) for verdict in verdicts]
 
     def _boot(self, boot: Boot) -> list[Verdict]:
+        if boot.machine.disks.has("pass") and not backend.for_vmm(boot.machine.vmm).nested:
+            reason = "no device of this machine is lent to a guest"
+            return [_verdict(case, boot.machine, True, "", skip=reason) for case in boot.cases]
         try:
             return list(self._until_decided(boot))
         except Exception as error:  # A fault of the lab must not pass for a success.
@@ -106,7 +110,7 @@ class Runner:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         place = backend.for_vmm(boot.machine.vmm)
-        limits = _limits(cases, place.nested)
+        limits = _limits(cases, boot.machine, place.nested)
         stream = ktap.Stream()
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="lab-") as scratch:
@@ -128,14 +132,30 @@ class Runner:
         files = backend.Files(
             kernel=self.parts.image(boot.machine.kernel),
             initrd=guest.initramfs(self.parts, boot, cases),
+            others=_files(self.parts, boot),
         )
         kernel, initrd = place.names(files, scratch)
         limit = max((case.vmm_limit for case in cases), default=0) or limits.total
+        words = tuple(word for case in boot.cases for word in shlex.split(case.hospes))
         command = vmm.command(
-            boot.machine, vmm.Boot(kernel, initrd, _append(boot), limit)
+            boot.machine, vmm.Boot(kernel, initrd, _append(boot), limit, boot.host, words)
         )
-        script = job.script(boot.machine, command)
-        return place.start(script, self.parts, directory, scratch, files)
+        user = max(case.user for case in boot.cases)
+        script = job.script(boot.machine, command, boot.host, user)
+        return place.start(script, self.parts, boot.machine, directory, scratch, files)
+
+
+def _files(parts: guest.Parts, boot: Boot) -> dict[str, bytes]:
+    """What the job's directory holds besides kernel and initrd."""
+    files = {}
+    if boot.machine.disks.has("cd"):
+        files |= {vmm.CD: iso.TEST_IMAGE, vmm.OTHER_CD: iso.OTHER_IMAGE}
+    if boot.host:
+        files["agent.sh"] = (parts.root / "scripts/lab/agent.sh").read_bytes()
+    for case in boot.cases:
+        if case.outside.exists():
+            files[f"own/{case.name.replace('/', '.')}"] = case.outside.read_bytes()
+    return files
 
 
 def _append(boot: Boot) -> str:
@@ -147,8 +167,11 @@ def _append(boot: Boot) -> str:
     return line if cpu.runs_guests() else f"{line} tsc_early_khz={cpu.tsc_khz()}"
 
 
-def _limits(cases: list[Case], nested: bool) -> watch.Limits:
+def _limits(cases: list[Case], machine: Machine, nested: bool) -> watch.Limits:
     boot = 180 if nested else 90
+    if machine.kernel == "debug":  # Sanitizers cost several times the instructions.
+        boot *= 4
+    boot += len(machine.disks)  # The job fills them first.
     total = boot + sum(case.limit for case in cases) + 60
     return watch.Limits(boot=boot, case=20, end=120, total=total)
 
@@ -241,6 +264,6 @@ def _exit_verdict(case: Case, machine: Machine, attempt: Attempt, directory: Pat
 
 
 def _verdict(case: Case, machine: Machine, ok: bool, reason: str,
-             directory: Path | None = None) -> Verdict:
-    return Verdict(name=case.name, machine=machine, ok=ok, reason=reason,
+             directory: Path | None = None, skip: str | None = None) -> Verdict:
+    return Verdict(name=case.name, machine=machine, ok=ok, reason=reason, skip=skip,
                    log=str(directory) if directory else "")

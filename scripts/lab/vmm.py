@@ -6,15 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import cpu
-from .machine import Machine
+from .machine import Machine, Unit
 
-GUEST_MIB = 512
 # A slow disk: each request takes this long, or this many are done per second.
 SLOW_LATENCY_MS = 20
 SLOW_PER_SECOND = 40
 # Highest target of our controllers: guests scan them all at every load, and an
 # empty one costs as much as one with disks. QEMU always has 255.
 MAX_TARGET = 3
+
+# Media and devices besides disks, in the directory of the job.
+CD, OTHER_CD, PASS = "cd.iso", "cd2.iso", "pass"
 
 # Documented in Documentation/vmm.md.
 HOSPES_STATUS = {
@@ -26,6 +28,10 @@ HOSPES_STATUS = {
 }
 
 
+# Where the agent outside (tests/host/agent.sh) reaches the VMM.
+CONTROL, MONITOR = "control.sock", "monitor"
+
+
 @dataclass(frozen=True)
 class Boot:
     """Files and command line of a guest."""
@@ -34,11 +40,18 @@ class Boot:
     initrd: str
     append: str
     limit: int = 0  # seconds; the VMM's own time limit
+    host: bool = False  # somebody outside will talk to the VMM and the guest
+    words: tuple[str, ...] = ()  # for the command line of hospes
 
 
 def command(machine: Machine, boot: Boot) -> list[str]:
     """What starts the machine, with its console on standard output."""
     return {"qemu": qemu, "hospes": hospes}[machine.vmm](machine, boot)
+
+
+def memory_mib(machine: Machine) -> int:
+    """A sanitizer keeps an eighth of all memory, and units want some, too."""
+    return 1024 if machine.kernel == "debug" or len(machine.disks) > 256 else 512
 
 
 def qemu_base(cpus: int, mib: int, accel: str) -> list[str]:
@@ -55,32 +68,63 @@ def qemu_base(cpus: int, mib: int, accel: str) -> list[str]:
 
 def qemu(machine: Machine, boot: Boot) -> list[str]:
     """QEMU with its own model of the controller."""
-    words = qemu_base(machine.vcpus, GUEST_MIB, "kvm" if cpu.runs_guests() else "tcg")
+    accel = "kvm" if cpu.runs_guests() else "tcg"
+    words = qemu_base(machine.vcpus, memory_mib(machine), accel)
     words += ["-kernel", boot.kernel, "-initrd", boot.initrd, "-append", boot.append]
     words += ["-serial", "stdio"]
+    if boot.host:
+        words += ["-chardev", f"pipe,id=m0,path={MONITOR}", "-mon", "chardev=m0,mode=control"]
+        # Its root bus takes no guests; this port does.
+        words += ["-device", "pcie-root-port,id=rp0,slot=1"]
     if machine.module == "virtio_scsi":
         queues = f"num_queues={machine.vcpus}"
         words += ["-device", f"virtio-scsi-pci,id=s0,{queues},disable-legacy=on"]
-        for disk in machine.disks:
-            throttle = f",throttling.iops-total={SLOW_PER_SECOND}" if disk.slow else ""
-            drive = f"if=none,id=d{disk.number},format=raw,file=disk{disk.number}{throttle}"
-            words += ["-drive", drive]
-            place = f"scsi-id=0,lun={disk.number},serial=DISK{disk.number}"
-            words += ["-device", f"scsi-hd,bus=s0.0,drive=d{disk.number},{place}"]
+        for unit in machine.disks.attached:
+            words += _qemu_unit(unit)
     return words
+
+
+def _qemu_unit(unit: Unit) -> list[str]:
+    number = unit.number
+    if unit.kind == "pass" or unit.protection:
+        raise ValueError(f"QEMU has no unit like number {number}")
+    model, drive = "scsi-hd", f"file=disk{number}"
+    if unit.kind == "cd":
+        model, drive = "scsi-cd", f"file={CD},media=cdrom,readonly=on"
+    if unit.slow:
+        drive += f",throttling.iops-total={SLOW_PER_SECOND}"
+    if unit.readonly:
+        drive += ",readonly=on"
+    place = f"bus=s0.0,drive=d{number},scsi-id=0,lun={number},serial=DISK{number}"
+    return ["-drive", f"if=none,id=d{number},format=raw,{drive}",
+            "-device", f"{model},id=u{number},{place}"]
 
 
 def hospes(machine: Machine, boot: Boot) -> list[str]:
     """Our VMM."""
     words = ["hospes", "run", "--kernel", boot.kernel, "--initrd", boot.initrd]
-    words += ["--cmdline", boot.append, "--cpus", str(machine.vcpus), "--memory", f"{GUEST_MIB}M"]
-    words += ["--counters", "counters.json"]
+    words += ["--cmdline", boot.append, "--cpus", str(machine.vcpus)]
+    words += ["--memory", f"{memory_mib(machine)}M", "--counters", "counters.json"]
     if boot.limit:
         words += ["--time-limit", str(boot.limit)]
+    if boot.host:
+        words += ["--serial", "stdout,stdin", "--control", f"path={CONTROL}"]
     if machine.module == "virtio_scsi":
-        words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"]
-        for disk in machine.disks:
-            latency = f",latency_ms={SLOW_LATENCY_MS}" if disk.slow else ""
-            place = f"on=s0,lun={disk.number},serial=DISK{disk.number}"
-            words += ["--disk", f"path=disk{disk.number},{place}{latency}"]
-    return words
+        protected = any(unit.protection for unit in machine.disks.units)
+        words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"
+                  + (",protection=on" if protected else "")]
+        for unit in machine.disks.attached:
+            words += _hospes_unit(unit)
+    return [*words, *boot.words]
+
+
+def _hospes_unit(unit: Unit) -> list[str]:
+    place = f"on=s0,lun={unit.number}"
+    if unit.kind == "cd":
+        return ["--cdrom", f"path={CD},{place}"]
+    if unit.kind == "pass":
+        return ["--passthrough", f"path={PASS},{place}"]
+    extra = f",latency_ms={SLOW_LATENCY_MS}" if unit.slow else ""
+    extra += ",readonly" if unit.readonly else ""
+    extra += f",protection={unit.protection}" if unit.protection else ""
+    return ["--disk", f"path=disk{unit.number},{place},serial=DISK{unit.number}{extra}"]

@@ -52,6 +52,10 @@ class Headers(unittest.TestCase):
             "# Words.\n# machine: vmm=xen\n": "vmm=xen",
             "# Words.\n# machine: colour=red\n": "colour=red",
             "# Words.\n# machine: disks=big\n": "'big'",
+            "# Words.\n# machine: disks=1x1M:odd\n": "'1x1M:odd'",
+            "# Words.\n# machine: disks=cd+1x1M\n": "come after",
+            "# Words.\n# machine: set=huge\n": "set=huge",
+            "# Words.\n# machine: vmm=qemu\n# set: huge\n": "set=huge",
         }
         for text, word in table.items():
             with self.subTest(text=text), self.assertRaisesRegex(cases.HeaderError, word):
@@ -59,7 +63,8 @@ class Headers(unittest.TestCase):
 
     def test_case_that_ends_its_machine_is_alone(self):
         self.assertTrue(parse("# Words.\n# machine: vmm=hospes\n# exit: reset\n").alone)
-        self.assertTrue(parse("# Words.\n# machine: vmm=hospes\n# cmdline: x\n").alone)
+        for line in ("cmdline: x", "hospes: --log warn", "user: 1000", "vmm-limit: 5"):
+            self.assertTrue(parse(f"# Words.\n# machine: vmm=hospes\n# {line}\n").alone)
         self.assertFalse(parse("# Words.\n# machine: vmm=hospes\n").alone)
 
     def test_all_cases_of_the_tree_parse(self):
@@ -87,13 +92,30 @@ class Boots(unittest.TestCase):
                 self.assertEqual(len(cases.select([case], pattern)), count)
 
 
+    def test_long_ones_are_asked_for(self):
+        text = "# Words.\n# machine: vmm=qemu\n# machine: vmm=hospes set=long\n"
+        some, every = parse(text), parse(text + "# set: long\n")
+        for case, short, long in ((some, 1, 2), (every, 0, 2)):
+            self.assertEqual(len(cases.select([case], "")), short)
+            self.assertEqual(len(cases.select([case], "", long=True)), long)
+
+
 class DiskTexts(unittest.TestCase):
-    """The short way of writing disks."""
+    """The short way of writing units."""
 
     def test_numbers_run_on(self):
-        disks = list(Disks("2x8M+1x4M:slow"))
+        disks = Disks("2x8M+1x4M:slow").disks
         self.assertEqual([disk.number for disk in disks], [0, 1, 2])
         self.assertEqual([disk.size >> 20 for disk in disks], [8, 8, 4])
         self.assertEqual([disk.slow for disk in disks], [False, False, True])
         self.assertEqual(len(Disks("64x1M")), 64)
-        self.assertEqual(list(Disks("none")), [])
+        self.assertEqual(Disks("none").units, [])
+
+    def test_what_a_driver_finds(self):
+        disks = Disks("2x1M:ro:pi1+1x1M:spare+cd+pass")
+        self.assertEqual(len(disks), 2)
+        self.assertEqual([unit.number for unit in disks.attached], [0, 1, 3, 4])
+        self.assertEqual([unit.kind for unit in disks.units][2:], ["disk", "cd", "pass"])
+        self.assertTrue(disks.units[1].readonly)
+        self.assertEqual([unit.protection for unit in disks.units], [1, 1, 0, 0, 0])
+        self.assertTrue(disks.has("cd"))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A disk that grows outside is as large inside without anybody asking, while another is
+# in use, and the new room can be used.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock,lab vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=debug vcpus=2 disks=2x4M+2x2M:spare set=long
+# host: yes
+# limit: 120
+
+. /tests/lib.sh
+
+has_size() { [ "$(disk_size "$1")" = "$2" ]; }
+
+# The block layer learns the size of a disk that is in use when it is told; a disk
+# that nobody has open is looked at anew when it is opened.
+check "driver loads" driver_load
+disk_known 1
+check "grow" host resize 1 8M
+check "the guest sees it" until_true 30 has_size 1 8388608
+check "write all of it" disk_write 1 --direct
+check "read all of it" disk_verify 1 --direct
+disk_known 0
+disk_exercise 0 3 --direct --jobs 4 --random --io-size 16K >/tmp/load 2>&1 &
+check "grow again" host resize 1 9M
+check "the guest sees it" until_true 30 has_size 1 9437184
+wait
+check "the neighbour, every block" disk_verify 0 --direct
+check "write all of it" disk_write 1 --direct
+check "read all of it" disk_verify 1 --direct
+check "driver unloads" driver_unload
