@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A disk or file, and buffers that direct I/O accepts.
+//! A disk or file, a thread's way to it, and buffers that direct I/O accepts.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 
 use crate::pattern::{BLOCK, BLOCK_BYTES};
+use crate::sys::ring::Ring;
+
+/// How requests reach the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// One system call each.
+    Sync,
+    /// By io_uring.
+    Uring,
+    /// By io_uring, which polls for the completion; needs direct I/O and a
+    /// driver that has queues for it.
+    Polled,
+}
 
 /// An open disk or file, whole blocks long.
 pub struct Disk {
     file: File,
     path: PathBuf,
     bytes: u64,
+    engine: Engine,
 }
 
 impl Disk {
@@ -27,7 +41,11 @@ impl Disk {
     }
 
     /// Opens a disk, past the page cache if `direct`.
-    pub fn open(path: &Path, direct: bool) -> Result<Self> {
+    pub fn open(path: &Path, direct: bool, engine: Engine) -> Result<Self> {
+        ensure!(
+            direct || engine != Engine::Polled,
+            "only direct I/O can be polled for"
+        );
         let flags = if direct { libc::O_DIRECT } else { 0 };
         let mut file = OpenOptions::new()
             .read(true)
@@ -47,7 +65,18 @@ impl Disk {
             file,
             path: path.to_owned(),
             bytes,
+            engine,
         })
+    }
+
+    /// A thread's way to the disk.
+    pub fn port(&self) -> Result<Port<'_>> {
+        let ring = match self.engine {
+            Engine::Sync => None,
+            Engine::Uring => Some(Ring::new(false).context("no io_uring")?),
+            Engine::Polled => Some(Ring::new(true).context("no polling io_uring")?),
+        };
+        Ok(Port { disk: self, ring })
     }
 
     /// Size in bytes.
@@ -55,33 +84,57 @@ impl Disk {
         self.bytes
     }
 
-    /// Fills `buffer` from byte `at` on.
-    pub fn read(&self, buffer: &mut [u8], at: u64) -> Result<()> {
-        let len = buffer.len();
-        self.file.read_exact_at(buffer, at).with_context(|| {
-            format!(
-                "{}: reading {len} bytes at {at} failed",
-                self.path.display()
-            )
-        })
-    }
-
-    /// Writes all of `buffer` to byte `at` and after.
-    pub fn write(&self, buffer: &[u8], at: u64) -> Result<()> {
-        let len = buffer.len();
-        self.file.write_all_at(buffer, at).with_context(|| {
-            format!(
-                "{}: writing {len} bytes at {at} failed",
-                self.path.display()
-            )
-        })
-    }
-
     /// Makes everything written durable.
     pub fn flush(&self) -> Result<()> {
         self.file
             .sync_all()
             .with_context(|| format!("{}: flushing failed", self.path.display()))
+    }
+}
+
+/// One thread's way to a disk.
+pub struct Port<'a> {
+    disk: &'a Disk,
+    ring: Option<Ring>,
+}
+
+impl Port<'_> {
+    /// Fills `buffer` from byte `at` on.
+    pub fn read(&mut self, buffer: &mut [u8], at: u64) -> Result<()> {
+        let len = buffer.len();
+        match &mut self.ring {
+            None => self.disk.file.read_exact_at(buffer, at),
+            Some(ring) => whole(ring.read(&self.disk.file, buffer, at), len),
+        }
+        .with_context(|| {
+            format!(
+                "{}: reading {len} bytes at {at} failed",
+                self.disk.path.display()
+            )
+        })
+    }
+
+    /// Writes all of `buffer` to byte `at` and after.
+    pub fn write(&mut self, buffer: &[u8], at: u64) -> Result<()> {
+        let len = buffer.len();
+        match &mut self.ring {
+            None => self.disk.file.write_all_at(buffer, at),
+            Some(ring) => whole(ring.write(&self.disk.file, buffer, at), len),
+        }
+        .with_context(|| {
+            format!(
+                "{}: writing {len} bytes at {at} failed",
+                self.disk.path.display()
+            )
+        })
+    }
+}
+
+/// A disk does all of a request or fails it.
+fn whole(moved: io::Result<usize>, len: usize) -> io::Result<()> {
+    match moved? {
+        moved if moved == len => Ok(()),
+        moved => Err(io::Error::other(format!("{moved} bytes were moved"))),
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! The parts are the [`pattern`] (what a block looks like and what a wrong one
 //! says about its origin), the [`disk`] (aligned I/O, direct or through the page
-//! cache), the [`work`] that is spread over threads, and [`sys`], the one ioctl.
+//! cache, by system calls or io_uring), the [`work`] that is spread over threads,
+//! and [`sys`], which has all that is `unsafe`.
 //!
 //! The same static binary runs inside the guest and outside of it, on the disk
 //! that the guest sees and on the file behind it, so one definition of "intact"
@@ -26,7 +27,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Engine};
 use crate::work::{Order, Summary, Work};
 
 /// Writes and verifies self-describing patterns on block devices and files.
@@ -45,6 +46,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Overwrite and read back in rounds, one more generation each time.
     Exercise(ExerciseArgs),
+    /// Overwrite a few places again and again, with a number that counts up.
+    Sequence(SequenceArgs),
     /// Ask the kernel for a SCSI reset of a disk (SG_SCSI_RESET).
     Reset(ResetArgs),
 }
@@ -65,6 +68,9 @@ struct Common {
     /// Threads that share the disk.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
     jobs: u64,
+    /// How requests reach the kernel.
+    #[arg(long, value_enum, default_value = "sync")]
+    engine: Engine,
     /// Visit the disk in a scattered order instead of front to back.
     #[arg(long)]
     random: bool,
@@ -106,6 +112,19 @@ struct ExerciseArgs {
 }
 
 #[derive(Args)]
+struct SequenceArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Generation that the disk holds now; the last one written is this plus
+    /// the number of writes.
+    #[arg(long)]
+    generation: u64,
+    /// How often each thread writes its place.
+    #[arg(long, default_value_t = 100)]
+    writes: u64,
+}
+
+#[derive(Args)]
 struct ResetArgs {
     /// Disk (/dev/sdX).
     path: PathBuf,
@@ -132,6 +151,7 @@ fn run(command: Command) -> Result<String> {
         Command::Write(args) => write(&args),
         Command::Verify(args) => verify(&args),
         Command::Exercise(args) => exercise(&args),
+        Command::Sequence(args) => sequence(&args),
         Command::Reset(args) => {
             let disk = std::fs::File::open(&args.path)
                 .with_context(|| format!("cannot open {}", args.path.display()))?;
@@ -190,13 +210,25 @@ fn exercise(args: &ExerciseArgs) -> Result<String> {
     ))
 }
 
+fn sequence(args: &SequenceArgs) -> Result<String> {
+    let common = &args.common;
+    let work = work(common)?;
+    let started = Instant::now();
+    let last = work.sequence(args.generation, args.writes)?;
+    work.flush()?;
+    let moved = [args.writes, common.jobs, common.io_size, 2]
+        .into_iter()
+        .fold(1, u64::saturating_mul);
+    Ok(report("sequenced", common, &work, moved, started, last))
+}
+
 fn work(common: &Common) -> Result<Work> {
     let order = if common.random {
         Order::Scattered
     } else {
         Order::Linear
     };
-    let disk = Disk::open(&common.path, common.direct)?;
+    let disk = Disk::open(&common.path, common.direct, common.engine)?;
     Work::new(disk, common.disk, common.io_size, common.jobs, order)
 }
 

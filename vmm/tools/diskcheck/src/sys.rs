@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The one system call that the standard library does not offer.
+//! What the standard library does not offer: a SCSI reset, and the [`ring`].
+
+pub mod ring;
 
 use std::fs::File;
 use std::io;

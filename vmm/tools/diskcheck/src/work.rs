@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{bail, ensure, Context, Result};
 
-use crate::disk::{Buffer, Disk};
+use crate::disk::{Buffer, Disk, Port};
 use crate::pattern::{self, BLOCK, BLOCK_BYTES};
 
 /// The order in which chunks are visited.
@@ -37,6 +37,12 @@ pub struct Work {
     io_size: u64,
     jobs: u64,
     order: Order,
+}
+
+/// What a thread works with.
+struct Hand<'a> {
+    port: Port<'a>,
+    buffer: Buffer,
 }
 
 /// One request: where it begins, and its bytes (whole blocks).
@@ -81,9 +87,9 @@ impl Work {
     /// Writes one generation to the whole disk.
     pub fn write(&self, generation: u64) -> Result<()> {
         self.each_job(|job| {
-            let mut buffer = self.buffer()?;
+            let mut hand = self.hand()?;
             self.chunks(job)
-                .try_for_each(|chunk| self.write_one(&mut buffer, chunk, generation))
+                .try_for_each(|chunk| self.write_one(&mut hand, chunk, generation))
         })
     }
 
@@ -95,9 +101,9 @@ impl Work {
             None => self.first_generation()?,
         };
         self.each_job(|job| {
-            let mut buffer = self.buffer()?;
+            let mut hand = self.hand()?;
             self.chunks(job)
-                .try_for_each(|chunk| self.verify_one(&mut buffer, chunk, generation))
+                .try_for_each(|chunk| self.verify_one(&mut hand, chunk, generation))
         })?;
         Ok(Summary { generation })
     }
@@ -110,11 +116,11 @@ impl Work {
             .checked_add(rounds)
             .context("the generation is too large")?;
         self.each_job(|job| {
-            let mut buffer = self.buffer()?;
+            let mut hand = self.hand()?;
             for old in generation..last {
                 for chunk in self.chunks(job) {
-                    self.verify_one(&mut buffer, chunk, old)?;
-                    self.write_one(&mut buffer, chunk, old.saturating_add(1))?;
+                    self.verify_one(&mut hand, chunk, old)?;
+                    self.write_one(&mut hand, chunk, old.saturating_add(1))?;
                 }
             }
             Ok(())
@@ -123,29 +129,56 @@ impl Work {
         Ok(last)
     }
 
-    fn write_one(&self, buffer: &mut Buffer, chunk: Chunk, generation: u64) -> Result<()> {
-        let bytes = buffer.head(chunk.len);
-        pattern::fill(bytes, self.id, chunk.block(), generation);
-        self.disk.write(bytes, chunk.at)
+    /// Writes each thread's first chunk over and over, every time with the next
+    /// number, and reads it before and after: a write that is carried out once
+    /// more, later, brings an old number back, and one that is lost leaves it.
+    /// In the end all of the disk has the last number, which is returned.
+    pub fn sequence(&self, generation: u64, writes: u64) -> Result<u64> {
+        let last = generation
+            .checked_add(writes)
+            .context("the generation is too large")?;
+        self.each_job(|job| {
+            let mut hand = self.hand()?;
+            let Some(chunk) = self.chunks(job).next() else {
+                return Ok(());
+            };
+            for old in generation..last {
+                self.verify_one(&mut hand, chunk, old)?;
+                self.write_one(&mut hand, chunk, old.saturating_add(1))?;
+            }
+            self.verify_one(&mut hand, chunk, last)
+        })?;
+        self.write(last)?;
+        self.verify(Some(last))?;
+        Ok(last)
     }
 
-    fn verify_one(&self, buffer: &mut Buffer, chunk: Chunk, generation: u64) -> Result<()> {
-        let bytes = buffer.head(chunk.len);
+    fn write_one(&self, hand: &mut Hand<'_>, chunk: Chunk, generation: u64) -> Result<()> {
+        let bytes = hand.buffer.head(chunk.len);
+        pattern::fill(bytes, self.id, chunk.block(), generation);
+        hand.port.write(bytes, chunk.at)
+    }
+
+    fn verify_one(&self, hand: &mut Hand<'_>, chunk: Chunk, generation: u64) -> Result<()> {
+        let bytes = hand.buffer.head(chunk.len);
         // A read that moves nothing must not find the answer of the one before.
         bytes.fill(0xee);
-        self.disk.read(bytes, chunk.at)?;
+        hand.port.read(bytes, chunk.at)?;
         Ok(pattern::check(bytes, self.id, chunk.block(), generation)?)
     }
 
     fn first_generation(&self) -> Result<u64> {
         let mut buffer = Buffer::new(BLOCK);
         let bytes = buffer.head(BLOCK);
-        self.disk.read(bytes, 0)?;
+        self.disk.port()?.read(bytes, 0)?;
         pattern::generation_of(bytes).context("block 0 holds nothing that diskcheck wrote")
     }
 
-    fn buffer(&self) -> Result<Buffer> {
-        Ok(Buffer::new(usize::try_from(self.io_size)?))
+    fn hand(&self) -> Result<Hand<'_>> {
+        Ok(Hand {
+            port: self.disk.port()?,
+            buffer: Buffer::new(usize::try_from(self.io_size)?),
+        })
     }
 
     /// Runs `body` once per job, each on a thread, and returns the first error.
@@ -210,6 +243,7 @@ fn common_divisor(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Engine;
     use std::collections::BTreeSet;
     use std::path::PathBuf;
 
@@ -225,7 +259,12 @@ mod tests {
         }
 
         fn work(&self, id: u64, jobs: u64, order: Order) -> Work {
-            Work::new(Disk::open(&self.0, false).unwrap(), id, 16384, jobs, order).unwrap()
+            self.by(Engine::Sync, id, jobs, order)
+        }
+
+        fn by(&self, engine: Engine, id: u64, jobs: u64, order: Order) -> Work {
+            let disk = Disk::open(&self.0, false, engine).unwrap();
+            Work::new(disk, id, 16384, jobs, order).unwrap()
         }
     }
 
@@ -264,6 +303,37 @@ mod tests {
         assert!(work.verify(Some(1)).is_err());
         assert_eq!(work.verify(Some(4)).unwrap().generation, 4);
         assert!(file.work(8, 1, Order::Linear).verify(Some(4)).is_err());
+    }
+
+    #[test]
+    fn engines_agree() {
+        let file = Scratch::new("engines", 25 * 4096);
+        let ring = file.by(Engine::Uring, 7, 2, Order::Scattered);
+        match ring.write(1) {
+            // Many a container forbids io_uring.
+            Err(error) if format!("{error:#}").starts_with("no io_uring") => return,
+            result => result.unwrap(),
+        }
+        file.work(7, 1, Order::Linear).verify(Some(1)).unwrap();
+        file.work(7, 1, Order::Linear).write(2).unwrap();
+        ring.verify(Some(2)).unwrap();
+        assert!(ring.verify(Some(1)).is_err());
+    }
+
+    #[test]
+    fn sequence_leaves_the_last_number_everywhere() {
+        let file = Scratch::new("sequence", 25 * 4096);
+        let work = file.work(7, 4, Order::Scattered);
+        work.write(5).unwrap();
+        assert_eq!(work.sequence(5, 20).unwrap(), 25);
+        assert_eq!(work.verify(None).unwrap().generation, 25);
+        assert!(work.sequence(24, 1).is_err());
+    }
+
+    #[test]
+    fn polling_needs_direct_access() {
+        let file = Scratch::new("polled", 4096);
+        assert!(Disk::open(&file.0, false, Engine::Polled).is_err());
     }
 
     #[test]
