@@ -48,6 +48,14 @@ pub struct RunOptions {
     /// Number of vCPUs, 1 to 64 [default 1].
     #[arg(long, value_name = "N")]
     cpus: Option<u64>,
+    /// The processor that the guest sees: host, haswell or opteron-g5, with
+    /// features added and taken out: haswell,-rtm,+svm [default host].
+    #[arg(long, value_name = "MODEL")]
+    cpu_model: Option<String>,
+    /// What a system call outside its thread's filter does: on ends the VMM,
+    /// log tells the host's audit log, off has no filters [default on].
+    #[arg(long, value_name = "MODE")]
+    seccomp: Option<String>,
     /// RAM in bytes, with K, M or G [default 512M].
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -154,6 +162,8 @@ impl RunOptions {
             ("kernel", &self.kernel),
             ("initrd", &self.initrd),
             ("cmdline", &self.cmdline),
+            ("cpu_model", &self.cpu_model),
+            ("seccomp", &self.seccomp),
             ("memory", &self.memory),
             ("counters", &self.counters),
         ];

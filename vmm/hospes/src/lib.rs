@@ -3,7 +3,7 @@
 //! A small VMM on KVM, which presents the devices of other hypervisors.
 //!
 //! [`config`] says what a machine is made of, [`machine`] assembles it from
-//! KVM's parts ([`kvm`]), the devices that every machine has ([`platform`]) and
+//! KVM's parts ([`kvm`]), a processor model ([`cpu`]), the devices that every machine has ([`platform`]) and
 //! those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
 //! tables ([`acpi`]), runs it, and ends with an [`outcome`].
 //!
@@ -18,6 +18,7 @@
 pub mod acpi;
 pub mod boot;
 pub mod config;
+pub mod cpu;
 pub mod kvm;
 pub mod layout;
 pub mod limits;

@@ -13,6 +13,7 @@ use anyhow::{anyhow, Context as _, Result};
 use hospes_device::bus::BusDevice;
 use hospes_device::counters::Counted;
 use hospes_device::memory::GuestMemory;
+use hospes_device::thread::{self, Role};
 use hospes_pci::root::{ConfigPorts, Ecam, RootBus, Slot, ECAM_LEN, PORTS_BASE, PORTS_LEN};
 use kvm_bindings::CpuId;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
@@ -31,7 +32,7 @@ use crate::platform::pvpanic::PvPanic;
 use crate::platform::rtc::{self, Rtc};
 use crate::platform::serial::{self, SerialPort};
 use crate::storage::Controller;
-use crate::{acpi, boot, layout, limits, memory, signals, storage};
+use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage};
 
 /// How often the serial line's unfinished lines are written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -63,6 +64,8 @@ impl Machine {
         config.check()?;
         let (sender, outcomes) = channel();
         let stopper = Stopper::new(sender);
+        signals::block().context("signals cannot be blocked")?;
+        thread::start(config.seccomp)?;
         signals::watch(stopper.clone()).context("signals cannot be watched")?;
         vcpu::prepare_kicks().context("signals cannot be handled")?;
         if let Err(error) = limits::raise_open_files() {
@@ -103,6 +106,9 @@ impl Machine {
     /// Runs the machine to its end; all vCPUs and devices are stopped when this
     /// returns, and all output is written that its destinations take.
     pub fn run(&mut self) -> Outcome {
+        if let Err(error) = thread::confine(Role::Main) {
+            return Outcome::Error(error.to_string());
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let context = Context {
             spaces: self.spaces.clone(),
@@ -272,7 +278,8 @@ fn load(
     memory: &GuestMemory,
     config: &config::Machine,
 ) -> Result<Vec<VcpuFd>> {
-    let base = cpuid::supported(kvm)?;
+    let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
+        .map_err(|error| ConfigError(error.to_string()))?;
     let vcpus: Vec<_> = (0..config.cpus)
         .map(|index| create_vcpu(vm, &base, index, config.cpus))
         .collect::<Result<_>>()?;

@@ -13,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use hospes_device::thread::{self as confined, Role};
+
 use crate::command::Outcome;
 use crate::tasks::{Scope, TaskId, TaskList};
 
@@ -95,8 +97,8 @@ impl Delay {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let shared = Arc::clone(&self.shared);
-            let builder = thread::Builder::new().name("scsi-delay".into());
-            *thread = Some(builder.spawn(move || shared.run())?);
+            let body = move || shared.run();
+            *thread = Some(confined::spawn(Role::Device, "scsi-delay", body)?);
         }
         Ok(())
     }

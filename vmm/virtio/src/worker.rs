@@ -5,8 +5,9 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
+use hospes_device::thread::{self, Role};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
@@ -40,9 +41,8 @@ impl Worker {
         for (token, queue) in (0..).zip(&queues) {
             watch(&epoll, queue.kick(), token)?;
         }
-        let thread = Builder::new()
-            .name(name)
-            .spawn(move || run(&epoll, &queues, serve))?;
+        let body = move || run(&epoll, &queues, serve);
+        let thread = thread::spawn(Role::Device, name, body)?;
         Ok(Self {
             stop,
             thread: Some(thread),

@@ -13,8 +13,11 @@ pub mod value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use hospes_device::thread::Mode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::cpu::CpuModel;
 
 pub use value::Bytes;
 
@@ -47,6 +50,12 @@ pub struct Machine {
     /// Number of vCPUs.
     #[serde(default = "default_cpus")]
     pub cpus: u8,
+    /// The processor that the guest sees.
+    #[serde(default)]
+    pub cpu_model: CpuModel,
+    /// What a system call outside its thread's filter does.
+    #[serde(default)]
+    pub seccomp: Mode,
     /// RAM in bytes.
     #[serde(default = "default_memory")]
     pub memory: Bytes,

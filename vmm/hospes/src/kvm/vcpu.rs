@@ -16,6 +16,7 @@ use std::time::Duration;
 use std::{ffi::c_int, io};
 
 use hospes_device::counters::Counter;
+use hospes_device::thread::{self as confined, Role};
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use serde::Serialize;
@@ -92,9 +93,8 @@ impl Vcpu {
         context: Context,
         counters: Arc<ExitCounters>,
     ) -> io::Result<Self> {
-        let thread = thread::Builder::new()
-            .name(format!("vcpu{index}"))
-            .spawn(move || run(index, vcpu, &context, &counters))?;
+        let body = move || run(index, vcpu, &context, &counters);
+        let thread = confined::spawn(Role::Vcpu, format!("vcpu{index}"), body)?;
         Ok(Self { thread })
     }
 

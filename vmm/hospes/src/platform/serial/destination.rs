@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use hospes_device::counters::Counter;
+use hospes_device::thread::{self, Role};
 
 /// Output that waits for a destination; more than that is dropped.
 const LIMIT: usize = 1 << 20;
@@ -116,9 +116,7 @@ impl Destination {
             losses,
         });
         let writer = shared.clone();
-        thread::Builder::new()
-            .name("console".to_owned())
-            .spawn(move || writer.run(file))?;
+        thread::spawn(Role::Console, "console", move || writer.run(file))?;
         Ok(Self(shared))
     }
 
@@ -177,6 +175,7 @@ mod tests {
     use std::io::Read;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
+    use std::thread;
 
     const PATIENCE: Duration = Duration::from_secs(60);
 

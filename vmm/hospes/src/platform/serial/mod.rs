@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use hospes_device::bus::BusDevice;
 use hospes_device::counters::{Counted, Counter};
+use hospes_device::thread::{self as confined, Role};
 use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::EventFd;
@@ -155,14 +156,12 @@ impl SerialPort {
     /// If there can be no such thread.
     pub fn read_stdin(self: &Arc<Self>) -> io::Result<()> {
         let port = self.clone();
-        thread::Builder::new()
-            .name("stdin".to_owned())
-            .spawn(move || {
-                let mut buffer = [0; 256];
-                while let Ok(count @ 1..) = io::stdin().lock().read(&mut buffer) {
-                    port.receive(buffer.get(..count).unwrap_or_default());
-                }
-            })?;
+        confined::spawn(Role::Console, "stdin", move || {
+            let mut buffer = [0; 256];
+            while let Ok(count @ 1..) = io::stdin().lock().read(&mut buffer) {
+                port.receive(buffer.get(..count).unwrap_or_default());
+            }
+        })?;
         Ok(())
     }
 
