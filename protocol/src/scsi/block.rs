@@ -44,6 +44,8 @@ pub struct Capacity16 {
 
 const _: () = assert!(size_of::<Capacity16>() == 32);
 
+/// [`Capacity16::protection`]: the unit has protection information.
+pub const PROT_EN: u8 = 0x01;
 /// [`Capacity16::provisioning`]: blocks can be unmapped.
 pub const LBPME: u16 = 0x8000;
 /// [`Capacity16::provisioning`]: unmapped blocks read as zeroes.
@@ -76,6 +78,42 @@ pub struct UnmapDescriptor {
 }
 
 const _: () = assert!(size_of::<UnmapDescriptor>() == 16);
+
+/// The header of GET LBA STATUS parameter data (SBC-4, section 5.5.2).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct LbaStatusHeader {
+    /// PARAMETER DATA LENGTH: what follows it.
+    pub len: U32,
+    /// Reserved.
+    pub reserved: [u8; 3],
+    /// COMPLETION CONDITION (3:1) and RTP (0): not reported.
+    pub condition: u8,
+}
+
+const _: () = assert!(size_of::<LbaStatusHeader>() == 8);
+
+/// Consecutive blocks of one kind (SBC-4, section 5.5.2).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct LbaStatusDescriptor {
+    /// LBA STATUS LOGICAL BLOCK ADDRESS.
+    pub lba: U64,
+    /// NUMBER OF LOGICAL BLOCKS.
+    pub blocks: U32,
+    /// PROVISIONING STATUS (3:0): [`MAPPED`] or [`DEALLOCATED`].
+    pub status: u8,
+    /// ADDITIONAL STATUS, and reserved: zero.
+    pub reserved: [u8; 3],
+}
+
+const _: () = assert!(size_of::<LbaStatusDescriptor>() == 16);
+
+/// [`LbaStatusDescriptor::status`]: there is storage behind the blocks, or that
+/// is not known.
+pub const MAPPED: u8 = 0;
+/// [`LbaStatusDescriptor::status`]: there is none, and they read as zeroes.
+pub const DEALLOCATED: u8 = 1;
 
 /// The ranges in UNMAP's parameter list. A list of no bytes has none, and a
 /// descriptor that is cut off does not count.

@@ -96,6 +96,9 @@ pub struct StandardInquiry {
 
 const _: () = assert!(size_of::<StandardInquiry>() == 96);
 
+/// [`StandardInquiry::flags5`]: the unit has protection information.
+pub const PROTECT: u8 = 0x01;
+
 /// ADDITIONAL LENGTH: all but the first five bytes.
 const ADDITIONAL_LEN: u8 = 96 - 5;
 

@@ -15,6 +15,8 @@ use super::sense::{asc, Sense};
 pub const CACHING: u8 = 0x08;
 /// The control page.
 pub const CONTROL: u8 = 0x0a;
+/// The informational exceptions control page.
+pub const INFORMATIONAL_EXCEPTIONS: u8 = 0x1c;
 /// Every page.
 pub const ALL_PAGES: u8 = 0x3f;
 /// Every subpage.
@@ -150,6 +152,8 @@ const _: () = assert!(size_of::<ControlPage>() == 12);
 
 /// [`ControlPage::task_set`]: TST 001b, a task set for each initiator.
 pub const TST_PER_NEXUS: u8 = 0x20;
+/// [`ControlPage::task_set`]: D_SENSE, sense data is made of descriptors.
+pub const D_SENSE: u8 = 0x04;
 /// [`ControlPage::queueing`]: simple commands may be reordered at will.
 pub const UNRESTRICTED_REORDERING: u8 = 0x10;
 
@@ -166,6 +170,50 @@ impl ControlPage {
             obsolete: [0; 2],
             busy_timeout: U16::ZERO,
             self_test_time: U16::ZERO,
+        }
+    }
+}
+
+/// [`ControlPage::protection`]: SWP, the medium is write-protected by software.
+pub const SWP: u8 = 0x08;
+/// [`ControlPage::autoload`]: ATO, the application tag is the initiator's own.
+pub const ATO: u8 = 0x80;
+
+/// The informational exceptions control page (SPC-5, section 7.5.13).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct InformationalExceptionsPage {
+    /// PS (7), SPF (6), PAGE CODE (5:0).
+    pub page: u8,
+    /// PAGE LENGTH.
+    pub len: u8,
+    /// PERF (7), EBF (5), EWASC (4), DEXCPT (3), TEST (2), EBACKERR (1), LOGERR (0).
+    pub flags: u8,
+    /// MRIE (3:0): [`MRIE_ON_REQUEST`].
+    pub method: u8,
+    /// INTERVAL TIMER, in 100 ms.
+    pub interval: U32,
+    /// REPORT COUNT.
+    pub count: U32,
+}
+
+const _: () = assert!(size_of::<InformationalExceptionsPage>() == 12);
+
+/// [`InformationalExceptionsPage::method`]: REQUEST SENSE tells of exceptions.
+pub const MRIE_ON_REQUEST: u8 = 6;
+
+impl InformationalExceptionsPage {
+    /// The page with this method of reporting.
+    pub const fn new(method: u8) -> Self {
+        Self {
+            page: INFORMATIONAL_EXCEPTIONS,
+            len: 0x0a,
+            flags: 0,
+            method,
+            interval: U32::ZERO,
+            count: U32::ZERO,
         }
     }
 }

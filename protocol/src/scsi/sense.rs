@@ -113,6 +113,8 @@ pub mod asc {
     pub const LOGICAL_UNIT_NOT_READY_INITIALIZING_COMMAND_REQUIRED: Additional = asc(0x04, 0x02);
     pub const LOGICAL_UNIT_NOT_READY_MANUAL_INTERVENTION_REQUIRED: Additional = asc(0x04, 0x03);
     pub const WRITE_ERROR: Additional = asc(0x0c, 0x00);
+    pub const LOGICAL_BLOCK_GUARD_CHECK_FAILED: Additional = asc(0x10, 0x01);
+    pub const LOGICAL_BLOCK_REFERENCE_TAG_CHECK_FAILED: Additional = asc(0x10, 0x03);
     pub const UNRECOVERED_READ_ERROR: Additional = asc(0x11, 0x00);
     pub const PARAMETER_LIST_LENGTH_ERROR: Additional = asc(0x1a, 0x00);
     pub const MISCOMPARE_DURING_VERIFY_OPERATION: Additional = asc(0x1d, 0x00);
@@ -121,6 +123,7 @@ pub mod asc {
     pub const INVALID_FIELD_IN_CDB: Additional = asc(0x24, 0x00);
     pub const LOGICAL_UNIT_NOT_SUPPORTED: Additional = asc(0x25, 0x00);
     pub const INVALID_FIELD_IN_PARAMETER_LIST: Additional = asc(0x26, 0x00);
+    pub const INVALID_RELEASE_OF_PERSISTENT_RESERVATION: Additional = asc(0x26, 0x04);
     pub const WRITE_PROTECTED: Additional = asc(0x27, 0x00);
     pub const SPACE_ALLOCATION_FAILED_WRITE_PROTECT: Additional = asc(0x27, 0x07);
     pub const NOT_READY_TO_READY_CHANGE_MEDIUM_MAY_HAVE_CHANGED: Additional = asc(0x28, 0x00);
@@ -133,6 +136,7 @@ pub mod asc {
     pub const MEDIUM_NOT_PRESENT_TRAY_CLOSED: Additional = asc(0x3a, 0x01);
     pub const MEDIUM_NOT_PRESENT_TRAY_OPEN: Additional = asc(0x3a, 0x02);
     pub const REPORTED_LUNS_DATA_HAS_CHANGED: Additional = asc(0x3f, 0x0e);
+    pub const LOGICAL_UNIT_FAILED_SELF_TEST: Additional = asc(0x3e, 0x03);
     pub const INTERNAL_TARGET_FAILURE: Additional = asc(0x44, 0x00);
     pub const INVALID_MESSAGE_ERROR: Additional = asc(0x49, 0x00);
     pub const MEDIUM_REMOVAL_PREVENTED: Additional = asc(0x53, 0x02);
@@ -234,6 +238,12 @@ impl Sense {
     /// The same, about that logical block.
     pub const fn at_block(mut self, lba: u64) -> Self {
         self.information = Some(lba);
+        self
+    }
+
+    /// The same, with INFORMATION that is not a block: where data differs.
+    pub const fn with_information(mut self, information: u64) -> Self {
+        self.information = Some(information);
         self
     }
 

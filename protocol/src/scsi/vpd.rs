@@ -13,6 +13,8 @@ pub const SUPPORTED_PAGES: u8 = 0x00;
 pub const UNIT_SERIAL_NUMBER: u8 = 0x80;
 /// Device identification.
 pub const DEVICE_IDENTIFICATION: u8 = 0x83;
+/// Extended INQUIRY data.
+pub const EXTENDED_INQUIRY: u8 = 0x86;
 /// Block limits.
 pub const BLOCK_LIMITS: u8 = 0xb0;
 /// Block device characteristics.
@@ -88,6 +90,42 @@ pub const fn naa_locally_assigned(value: u64) -> [u8; 8] {
     const FORMAT: u64 = 3 << 60;
     (FORMAT | (value & (u64::MAX >> 4))).to_be_bytes()
 }
+
+/// Extended INQUIRY data, after the header (SPC-5, section 7.7.7).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct ExtendedInquiry {
+    /// ACTIVATE MICROCODE (7:6), SPT (5:3), [`GRD_CHK`], [`APP_CHK`], [`REF_CHK`].
+    pub protection: u8,
+    /// UASK_SUP (5), GROUP_SUP (4), PRIOR_SUP (3), [`HEADSUP`], [`ORDSUP`], [`SIMPSUP`].
+    pub attributes: u8,
+    /// WU_SUP (3), CRD_SUP (2), NV_SUP (1), [`V_SUP`].
+    pub caches: u8,
+    /// NO_PI_CHK (5), P_I_I_SUP (4), LUICLR (0).
+    pub others: u8,
+    /// Everything else: not reported.
+    pub unused: [u8; 56],
+}
+
+const _: () = assert!(size_of::<ExtendedInquiry>() == 0x3c);
+
+/// [`ExtendedInquiry::protection`]: LOGICAL BLOCK GUARDs are checked.
+pub const GRD_CHK: u8 = 0x04;
+/// [`ExtendedInquiry::protection`]: LOGICAL BLOCK APPLICATION TAGs are checked.
+pub const APP_CHK: u8 = 0x02;
+/// [`ExtendedInquiry::protection`]: LOGICAL BLOCK REFERENCE TAGs are checked.
+pub const REF_CHK: u8 = 0x01;
+/// [`ExtendedInquiry::protection`]: SPT 100b, only type 3 is supported. SPT 000b
+/// is only type 1.
+pub const SPT_TYPE_3: u8 = 0x20;
+/// [`ExtendedInquiry::attributes`]: head of queue is known.
+pub const HEADSUP: u8 = 0x04;
+/// [`ExtendedInquiry::attributes`]: ordered is known.
+pub const ORDSUP: u8 = 0x02;
+/// [`ExtendedInquiry::attributes`]: simple is known.
+pub const SIMPSUP: u8 = 0x01;
+/// [`ExtendedInquiry::caches`]: there is a volatile cache.
+pub const V_SUP: u8 = 0x01;
 
 /// Block limits, after the header (SBC-4, section 6.6.4). Zero means that a
 /// limit is not reported.

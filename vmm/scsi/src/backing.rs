@@ -6,6 +6,7 @@
 //! knows nothing of blocks or of SCSI: errors come back as those of the system,
 //! together with how far it got.
 
+mod extents;
 mod file;
 mod sys;
 
@@ -13,6 +14,7 @@ use std::io;
 
 use hospes_device::memory::SgList;
 
+pub use extents::Extent;
 pub use file::RawFile;
 
 /// An access that was not completed.
@@ -110,4 +112,14 @@ pub trait Backing: Send + Sync {
     ///
     /// Those of the system.
     fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// What is at `offset`: storage, or nothing behind it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn extent_at(&self, offset: u64) -> io::Result<Extent> {
+        let _ = offset;
+        Ok(Extent::ALL_ALLOCATED)
+    }
 }

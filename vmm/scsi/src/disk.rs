@@ -4,126 +4,67 @@
 //!
 //! | module | commands |
 //! |---|---|
+//! | `config` | what a disk can be asked to be |
 //! | `media` | READ, WRITE, SYNCHRONIZE CACHE |
-//! | `verify` | VERIFY |
+//! | `gate` | what keeps COMPARE AND WRITE uninterrupted |
+//! | `compare` | COMPARE AND WRITE |
+//! | `verify` | VERIFY, WRITE AND VERIFY |
 //! | `provisioning` | UNMAP, WRITE SAME |
+//! | `lba_status` | GET LBA STATUS |
 //! | `identify` | INQUIRY with its VPD pages, READ CAPACITY |
 //! | `settings` | MODE SENSE, MODE SELECT |
-//! | `opcodes` | REPORT SUPPORTED OPERATION CODES |
+//! | `reservations` | PERSISTENT RESERVE IN and OUT, RESERVE, RELEASE |
+//! | `log` | LOG SENSE |
+//! | `health` | which errors there were, SEND DIAGNOSTIC |
+//! | `power` | TEST UNIT READY, START STOP UNIT, REQUEST SENSE |
+//! | `opcodes` | REPORT SUPPORTED OPERATION CODES, and TASK MANAGEMENT FUNCTIONS |
 //! | `failure` | which sense data an error of the system becomes |
 //!
 //! The write cache that the guest sees is the host's page cache: with WCE set,
 //! which it is after power on, writes are durable after SYNCHRONIZE CACHE or
 //! with FUA; with WCE clear, each is.
 
-mod failure;
+mod compare;
+mod config;
+pub(crate) mod failure;
+mod gate;
+mod health;
 mod identify;
+mod lba_status;
+mod log;
 mod media;
 mod opcodes;
+mod power;
 mod provisioning;
+mod reservations;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod unprotected;
 mod verify;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use protocol::scsi::cdb::{BlockRange, Cdb};
 use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
-use thiserror::Error;
 
 use crate::backing::{Backing, Durability, RawFile};
 use crate::command::Failure;
-use crate::data_in::DataIn;
 use crate::unit::{DeviceServer, Task};
 
-/// The length of a logical block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BlockSize {
-    /// 512 bytes, eight of them in a physical block.
-    #[default]
-    B512,
-    /// 4096 bytes.
-    B4096,
-}
+use self::config::serial_of;
+use self::gate::Gate;
+use self::health::Health;
+use self::reservations::Reservations;
+use self::settings::Settings;
 
-impl BlockSize {
-    /// The length in bytes.
-    pub const fn bytes(self) -> u32 {
-        match self {
-            Self::B512 => 512,
-            Self::B4096 => 4096,
-        }
-    }
-}
+pub use self::config::{serial_of_path, BlockSize, DiskConfig, DiskError, MAX_SERIAL_LEN};
 
 /// The most bytes that one command reads, writes, verifies or fills: none takes
 /// for ever, however large the disk, and holds up a reset meanwhile.
 const MAX_COMMAND_BYTES: u32 = 64 << 20;
-
-/// What a disk is to be.
-#[derive(Clone, Debug)]
-pub struct DiskConfig {
-    /// The raw file or block device.
-    pub path: PathBuf,
-    /// Refuse to write.
-    pub read_only: bool,
-    /// The length of a logical block.
-    pub block_size: BlockSize,
-    /// The serial number: up to [`MAX_SERIAL_LEN`] printable ASCII characters.
-    /// If it is empty, one is made of the path.
-    pub serial: String,
-    /// How long every command takes at least.
-    pub latency: Duration,
-    /// Let the guest deallocate blocks, if the file system can do that.
-    pub thin: bool,
-}
-
-/// The longest serial number.
-pub const MAX_SERIAL_LEN: usize = 36;
-
-impl DiskConfig {
-    /// A disk that can be written to, with 512-byte blocks and no latency.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            read_only: false,
-            block_size: BlockSize::default(),
-            serial: String::new(),
-            latency: Duration::ZERO,
-            thin: true,
-        }
-    }
-}
-
-/// Why there is no disk.
-#[derive(Debug, Error)]
-pub enum DiskError {
-    /// The file cannot be used.
-    #[error("cannot open {path}")]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file has no complete block.
-    #[error("{path} is {len} bytes long, which is less than a block of {block_len}")]
-    TooSmall {
-        /// Which file.
-        path: PathBuf,
-        /// Its length.
-        len: u64,
-        /// That of a block.
-        block_len: u32,
-    },
-    /// The serial number cannot be reported.
-    #[error("the serial number {0:?} is not up to {MAX_SERIAL_LEN} printable ASCII characters")]
-    Serial(String),
-}
 
 /// A disk.
 pub struct Disk {
@@ -135,8 +76,10 @@ pub struct Disk {
     thin: bool,
     serial: String,
     latency: Duration,
-    /// WCE, the one setting that can be changed.
-    write_cache: AtomicBool,
+    settings: Settings,
+    reservations: Reservations,
+    health: Health,
+    gate: Gate,
     /// Stopped by START STOP UNIT.
     stopped: AtomicBool,
 }
@@ -184,7 +127,10 @@ impl Disk {
             read_only: config.read_only,
             serial: serial_of(config)?,
             latency: config.latency,
-            write_cache: AtomicBool::new(true),
+            settings: Settings::default(),
+            reservations: Reservations::default(),
+            health: Health::default(),
+            gate: Gate::default(),
             stopped: AtomicBool::new(false),
         })
     }
@@ -230,24 +176,20 @@ impl Disk {
         Ok(range.lba.saturating_mul(self.block_len()))
     }
 
-    fn check_ready(&self) -> Result<(), Sense> {
-        if self.stopped.load(Ordering::Relaxed) {
-            let why = asc::LOGICAL_UNIT_NOT_READY_INITIALIZING_COMMAND_REQUIRED;
-            return Err(Sense::new(SenseKey::NotReady, why));
-        }
-        Ok(())
-    }
-
     fn check_writable(&self) -> Result<(), Sense> {
         self.check_ready()?;
-        if self.read_only {
+        if self.is_protected() {
             return Err(Sense::new(SenseKey::DataProtect, asc::WRITE_PROTECTED));
         }
         Ok(())
     }
 
+    fn is_protected(&self) -> bool {
+        self.read_only || self.settings.software_protect()
+    }
+
     fn write_cache(&self) -> bool {
-        self.write_cache.load(Ordering::Relaxed)
+        self.settings.write_cache()
     }
 
     fn durability(&self, force_unit_access: bool) -> Durability {
@@ -262,7 +204,8 @@ impl Disk {
         task.counters.flushes.inc();
         self.backing
             .flush()
-            .map_err(|error| failure::of_write(&error).into())
+            .map_err(|error| self.write_failed(&error))?;
+        Ok(self.protection_flush()?)
     }
 
     /// After a write that the backing had no durable form of.
@@ -274,37 +217,15 @@ impl Disk {
         }
     }
 
-    fn start_stop(&self, task: &Task<'_>, start: bool, flush: bool) -> Result<u64, Failure> {
-        if !start && flush {
-            self.flush(task)?;
-        }
-        self.stopped.store(!start, Ordering::Relaxed);
-        Ok(0)
-    }
-
-    fn request_sense(&self, task: &Task<'_>, format: Format, allocation: u32) -> u64 {
-        let nothing = Sense::new(SenseKey::NoSense, asc::NO_ADDITIONAL_SENSE_INFORMATION);
-        let sense = self.check_ready().err().unwrap_or(nothing);
-        DataIn::new(task.data_in, allocation).finish(sense.encode(format).as_slice())
-    }
-}
-
-impl DeviceServer for Disk {
-    fn execute(&self, task: &Task<'_>) -> Result<u64, Failure> {
-        match Cdb::decode(task.cdb)? {
-            Cdb::Read(access) => self.read(task, access),
-            Cdb::Write(access) => self.write(task, access),
-            Cdb::SynchronizeCache { range } => self.synchronize_cache(task, range),
-            Cdb::Verify { range, check } => self.verify(task, range, check),
-            Cdb::Unmap { parameter_len } => self.unmap(task, parameter_len),
-            Cdb::WriteSame(write_same) => self.write_same(task, write_same),
-            Cdb::TestUnitReady => Ok(self.check_ready().map(|()| 0)?),
+    /// Executes a command that only asks for something.
+    fn execute_query(&self, task: &Task<'_>, cdb: Cdb) -> Result<u64, Failure> {
+        match cdb {
+            Cdb::TestUnitReady => self.test_unit_ready(),
             Cdb::Inquiry { page, allocation } => self.inquiry(task, page, allocation),
             Cdb::ReadCapacity10 => Ok(self.read_capacity_10(task)),
             Cdb::ReadCapacity16 { allocation } => Ok(self.read_capacity_16(task, allocation)),
             Cdb::ModeSense(mode_sense) => self.mode_sense(task, mode_sense),
-            Cdb::ModeSelect(mode_select) => self.mode_select(task, mode_select),
-            Cdb::StartStop { start, flush } => self.start_stop(task, start, flush),
+            Cdb::LogSense(log_sense) => self.log_sense(task, log_sense),
             Cdb::RequestSense { format, allocation } => {
                 Ok(self.request_sense(task, format, allocation))
             }
@@ -313,10 +234,38 @@ impl DeviceServer for Disk {
                 timeouts,
                 allocation,
             } => self.report_opcodes(task, query, timeouts, allocation),
-            // The target answers it.
-            Cdb::ReportLuns { .. } => {
-                Err(Sense::illegal(asc::INVALID_COMMAND_OPERATION_CODE).into())
-            }
+            Cdb::ReportTaskFunctions {
+                extended,
+                allocation,
+            } => Ok(self.report_task_functions(task, extended, allocation)),
+            // The target answers REPORT LUNS, and the others are not queries.
+            _ => Err(Sense::illegal(asc::INVALID_COMMAND_OPERATION_CODE).into()),
+        }
+    }
+}
+
+impl DeviceServer for Disk {
+    fn execute(&self, task: &Task<'_>) -> Result<u64, Failure> {
+        let cdb = Cdb::decode(task.cdb)?;
+        self.check_reservations(&cdb)?;
+        match cdb {
+            Cdb::Read(access) => self.read(task, access),
+            Cdb::Write(access) => self.write(task, access),
+            Cdb::SynchronizeCache { range } => self.synchronize_cache(task, range),
+            Cdb::Verify(verify) => self.verify(task, verify),
+            Cdb::WriteAndVerify(verify) => self.write_and_verify(task, verify),
+            Cdb::CompareAndWrite(access) => self.compare_and_write(task, access),
+            Cdb::Unmap { parameter_len } => self.unmap(task, parameter_len),
+            Cdb::WriteSame(write_same) => self.write_same(task, write_same),
+            Cdb::GetLbaStatus { lba, allocation } => self.get_lba_status(task, lba, allocation),
+            Cdb::ModeSelect(mode_select) => self.mode_select(task, mode_select),
+            Cdb::StartStop { start, flush } => self.start_stop(task, start, flush),
+            Cdb::SendDiagnostic { self_test } => Ok(self.send_diagnostic(self_test)?),
+            Cdb::ReserveIn { action, allocation } => self.reserve_in(task, action, allocation),
+            Cdb::ReserveOut(command) => self.reserve_out(task, command),
+            Cdb::Reserve => self.reserve(),
+            Cdb::Release => self.release(),
+            other => self.execute_query(task, other),
         }
     }
 
@@ -325,36 +274,27 @@ impl DeviceServer for Disk {
     }
 
     fn reset(&self) {
-        self.write_cache.store(true, Ordering::Relaxed);
+        self.settings.reset();
+        self.reservations.drop_legacy();
         self.stopped.store(false, Ordering::Relaxed);
+    }
+
+    fn nexus_lost(&self) {
+        self.reservations.drop_legacy();
+    }
+
+    fn sense_format(&self) -> Format {
+        self.settings.sense_format()
     }
 
     fn refresh(&self) -> io::Result<bool> {
         let size = self.backing.size()?;
         match size.checked_div(self.block_len()) {
             None | Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(blocks) => Ok(self.blocks.swap(blocks, Ordering::Relaxed) != blocks),
+            Some(blocks) => {
+                self.protection_resized(blocks)?;
+                Ok(self.blocks.swap(blocks, Ordering::Relaxed) != blocks)
+            }
         }
     }
-}
-
-fn serial_of(config: &DiskConfig) -> Result<String, DiskError> {
-    let serial = &config.serial;
-    let is_fine =
-        serial.len() <= MAX_SERIAL_LEN && serial.bytes().all(|c| (b' '..=b'~').contains(&c));
-    match is_fine {
-        true if serial.is_empty() => Ok(serial_of_path(&config.path)),
-        true => Ok(serial.clone()),
-        false => Err(DiskError::Serial(serial.clone())),
-    }
-}
-
-/// The serial number that a disk on a file has if it is given none: the same
-/// for the same file, 16 characters long.
-pub fn serial_of_path(path: &Path) -> String {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    format!(
-        "{:016x}",
-        identify::hash(path.as_os_str().as_encoded_bytes())
-    )
 }

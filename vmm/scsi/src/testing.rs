@@ -15,8 +15,8 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::tempfile::TempFile;
 
 use crate::{
-    CdbBytes, Command, Disk, DiskConfig, Outcome, Queue, Response, Target, TaskAttribute,
-    UnitAddress,
+    CdbBytes, Command, DeviceServer, Disk, DiskConfig, Outcome, Queue, Response, Target,
+    TaskAttribute, UnitAddress,
 };
 
 /// Where buffers to the device are, and those from it.
@@ -56,10 +56,15 @@ impl Guest {
 
     /// A guest with a disk as unit 0, which it knows of already.
     pub(crate) fn with_disk(disk: Disk) -> Self {
+        Self::with_server(Box::new(disk))
+    }
+
+    /// The same with any device server.
+    pub(crate) fn with_server(server: Box<dyn DeviceServer>) -> Self {
         let guest = Self::new();
         guest
             .target
-            .add(UnitAddress { target: 0, lun: 0 }, Box::new(disk))
+            .add(UnitAddress { target: 0, lun: 0 }, server)
             .unwrap();
         guest.attentions(0);
         guest

@@ -5,6 +5,7 @@
 use std::vec::Vec;
 
 use super::*;
+use crate::scsi::reservation::Kind;
 use opcode::COMMANDS;
 use proptest::prelude::*;
 
@@ -12,6 +13,7 @@ fn access(lba: u64, blocks: u32, force_unit_access: bool) -> Access {
     Access {
         range: BlockRange { lba, blocks },
         force_unit_access,
+        protect: 0,
     }
 }
 
@@ -98,6 +100,7 @@ fn other_commands() {
                 range: BlockRange { lba: 7, blocks: 9 },
                 unmap: true,
                 no_data_out: true,
+                protect: 0,
             }),
         ),
     ];
@@ -107,18 +110,109 @@ fn other_commands() {
 }
 
 #[test]
+fn commands_of_protection_and_reservation() {
+    let range = BlockRange { lba: 9, blocks: 3 };
+    let verify = |check, protect| Verify {
+        range,
+        check,
+        protect,
+    };
+    let cases: &[(&[u8], Cdb)] = &[
+        (
+            &[0x28, 0x60, 0, 0, 0, 9, 0, 0, 3, 0],
+            Cdb::Read(Access {
+                protect: 3,
+                ..access(9, 3, false)
+            }),
+        ),
+        (
+            &[0xaf, 0x26, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0],
+            Cdb::Verify(verify(ByteCheck::SameBlock, 1)),
+        ),
+        (
+            &[0x8e, 2, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0],
+            Cdb::WriteAndVerify(verify(ByteCheck::EachBlock, 0)),
+        ),
+        (
+            &[0x89, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0],
+            Cdb::CompareAndWrite(access(9, 3, true)),
+        ),
+        (
+            &[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 1, 0, 0, 0],
+            Cdb::GetLbaStatus {
+                lba: 9,
+                allocation: 256,
+            },
+        ),
+        (
+            &[0x4d, 0, 0x42, 0xff, 0, 0, 5, 1, 2, 0],
+            Cdb::LogSense(LogSense {
+                page: 2,
+                subpage: 0xff,
+                control: 1,
+                first_parameter: 5,
+                allocation: 0x102,
+            }),
+        ),
+        (
+            &[0x5e, 3, 0, 0, 0, 0, 0, 1, 0, 0],
+            Cdb::ReserveIn {
+                action: ReserveIn::FullStatus,
+                allocation: 256,
+            },
+        ),
+        (
+            &[0x5f, 4, 0x05, 0, 0, 0, 0, 0, 24, 0],
+            Cdb::ReserveOut(ReserveOut {
+                action: ReserveOutAction::Preempt,
+                kind: Some(Kind::WriteExclusiveRegistrantsOnly),
+                parameter_len: 24,
+            }),
+        ),
+        // A scope that does not exist.
+        (
+            &[0x5f, 0, 0x15, 0, 0, 0, 0, 0, 24, 0],
+            Cdb::ReserveOut(ReserveOut {
+                action: ReserveOutAction::Register,
+                kind: None,
+                parameter_len: 24,
+            }),
+        ),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(Cdb::decode(bytes), Ok(*expected), "{bytes:x?}");
+    }
+}
+
+/// Every command of the list decodes, and to something of its own.
+#[test]
+fn every_known_command_decodes() {
+    for info in COMMANDS {
+        let mut bytes = std::vec![0; info.usage.len()];
+        bytes[0] = info.opcode;
+        bytes[1] = info.service_action.unwrap_or(0);
+        let decoded = Cdb::decode(&bytes).unwrap();
+        for other in COMMANDS.iter().filter(|other| other.opcode == info.opcode) {
+            let mut bytes = bytes.clone();
+            bytes[1] = other.service_action.unwrap_or(0);
+            assert_eq!(Cdb::decode(&bytes) == Ok(decoded), other == info);
+        }
+    }
+}
+
+#[test]
 fn errors_point_at_the_field() {
     let unknown = Sense::illegal(asc::INVALID_COMMAND_OPERATION_CODE);
     let cases: &[(&[u8], Sense)] = &[
         (&[], unknown),
         (&[0xff; 16], unknown),
-        // A service action that is not there, and one bit of RDPROTECT.
+        // A service action that is not there, and a bit that SYNCHRONIZE CACHE does not have.
         (
             &[0x9e, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             Sense::invalid_cdb(1, Some(4)),
         ),
         (
-            &[0x28, 0x20, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x35, 0x20, 0, 0, 0, 0, 0, 0, 0, 0],
             Sense::invalid_cdb(1, Some(5)),
         ),
         // NACA.

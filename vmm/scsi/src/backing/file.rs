@@ -10,7 +10,7 @@ use std::path::Path;
 use hospes_device::memory::SgList;
 use vmm_sys_util::fallocate::{fallocate, FallocateMode};
 
-use super::{sys, Backing, Durability, Incomplete};
+use super::{extents, sys, Backing, Durability, Extent, Incomplete};
 
 /// Zeroes to write where the file system has no better way.
 static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
@@ -113,6 +113,10 @@ impl Backing for RawFile {
             Err(error) if error.errno() == libc::EOPNOTSUPP => self.write_zeroes(offset, len),
             result => Ok(result?),
         }
+    }
+
+    fn extent_at(&self, offset: u64) -> io::Result<Extent> {
+        extents::extent_at(&self.file, offset)
     }
 }
 

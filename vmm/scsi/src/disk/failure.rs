@@ -10,7 +10,7 @@ use crate::backing::Incomplete;
 use crate::command::Failure;
 
 /// The sense data of a failed read.
-pub(super) fn of_read(error: &io::Error) -> Sense {
+pub(crate) fn of_read(error: &io::Error) -> Sense {
     general(error).unwrap_or(sense(SenseKey::MediumError, asc::UNRECOVERED_READ_ERROR))
 }
 
@@ -47,7 +47,7 @@ fn general(error: &io::Error) -> Option<Sense> {
 
 /// An incomplete access from block `lba` on, with the sense data of its error.
 /// The block at which it ended is told.
-pub(super) fn at_block(incomplete: &Incomplete, sense: Sense, lba: u64, block_len: u64) -> Failure {
+pub(crate) fn at_block(incomplete: &Incomplete, sense: Sense, lba: u64, block_len: u64) -> Failure {
     let blocks = incomplete.transferred.checked_div(block_len).unwrap_or(0);
     let sense = sense.at_block(lba.saturating_add(blocks));
     Failure::Check {

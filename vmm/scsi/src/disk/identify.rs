@@ -2,13 +2,15 @@
 
 //! Commands that say what the disk is.
 
-use protocol::scsi::block::{Capacity10, Capacity16, LBPME, LBPRZ};
-use protocol::scsi::inquiry::{peripheral, DeviceType, Names, Qualifier, StandardInquiry};
+use protocol::scsi::block::{Capacity10, Capacity16, LBPME, LBPRZ, PROT_EN};
+use protocol::scsi::inquiry::{peripheral, DeviceType, Names, Qualifier, StandardInquiry, PROTECT};
+use protocol::scsi::protection::Kind;
 use protocol::scsi::sense::Sense;
 use protocol::scsi::vpd::{self, CodeSet, DesignatorHeader, DesignatorType};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
+use super::compare::MAX_COMPARE_AND_WRITE;
 use super::provisioning::MAX_UNMAP_DESCRIPTORS;
 use super::{BlockSize, Disk};
 use crate::command::Failure;
@@ -20,10 +22,11 @@ use crate::unit::Task;
 /// file systems allocate.
 const PHYSICAL_LEN: u32 = 4096;
 /// The pages that there are, in order.
-const PAGES: [u8; 6] = [
+const PAGES: [u8; 7] = [
     vpd::SUPPORTED_PAGES,
     vpd::UNIT_SERIAL_NUMBER,
     vpd::DEVICE_IDENTIFICATION,
+    vpd::EXTENDED_INQUIRY,
     vpd::BLOCK_LIMITS,
     vpd::BLOCK_DEVICE_CHARACTERISTICS,
     vpd::LOGICAL_BLOCK_PROVISIONING,
@@ -39,7 +42,11 @@ impl Disk {
     ) -> Result<u64, Failure> {
         let mut data = DataIn::new(task.data_in, allocation);
         let Some(page) = page else {
-            let inquiry = StandardInquiry::new(Qualifier::Connected, DeviceType::Block, names());
+            let mut inquiry =
+                StandardInquiry::new(Qualifier::Connected, DeviceType::Block, names());
+            if self.protection_kind().is_some() {
+                inquiry.flags5 |= PROTECT;
+            }
             return Ok(data.finish(&inquiry));
         };
         let body = self.vpd_page(page).ok_or(Sense::invalid_cdb(2, None))?;
@@ -57,6 +64,7 @@ impl Disk {
             vpd::SUPPORTED_PAGES => PAGES.to_vec(),
             vpd::UNIT_SERIAL_NUMBER => self.serial.clone().into_bytes(),
             vpd::DEVICE_IDENTIFICATION => self.designators(),
+            vpd::EXTENDED_INQUIRY => self.extended_inquiry().as_bytes().to_vec(),
             vpd::BLOCK_LIMITS => self.block_limits().as_bytes().to_vec(),
             vpd::BLOCK_DEVICE_CHARACTERISTICS => {
                 let rotation_rate = U16::new(vpd::NON_ROTATING);
@@ -87,12 +95,28 @@ impl Disk {
         page
     }
 
+    fn extended_inquiry(&self) -> vpd::ExtendedInquiry {
+        let checks = vpd::GRD_CHK | vpd::APP_CHK | vpd::REF_CHK;
+        vpd::ExtendedInquiry {
+            protection: match self.protection_kind() {
+                None => 0,
+                Some(Kind::Type1) => checks,
+                Some(Kind::Type3) => vpd::SPT_TYPE_3 | checks,
+            },
+            attributes: vpd::SIMPSUP | vpd::ORDSUP | vpd::HEADSUP,
+            caches: vpd::V_SUP,
+            others: 0,
+            unused: [0; 56],
+        }
+    }
+
     fn block_limits(&self) -> vpd::BlockLimits {
         let per_physical = PHYSICAL_LEN
             .checked_div(self.block_size.bytes())
             .unwrap_or(1);
         let mut limits = vpd::BlockLimits {
             flags: vpd::WSNZ,
+            max_compare_and_write: MAX_COMPARE_AND_WRITE,
             optimal_granularity: U16::new(u16::try_from(per_physical).unwrap_or(1)),
             max_transfer: U32::new(self.max_blocks()),
             max_write_same: U64::new(self.max_blocks().into()),
@@ -138,7 +162,9 @@ impl Disk {
         let capacity = Capacity16 {
             last_lba: U64::new(self.last_lba()),
             block_len: U32::new(self.block_size.bytes()),
-            protection: 0,
+            protection: self
+                .protection_kind()
+                .map_or(0, |kind| (kind.p_type() << 1) | PROT_EN),
             exponents: match self.block_size {
                 BlockSize::B512 => 3,
                 BlockSize::B4096 => 0,

@@ -13,6 +13,7 @@ use crate::unit::Task;
 impl Disk {
     /// READ.
     pub(super) fn read(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
+        self.check_protect(access.protect)?;
         self.check_ready()?;
         let offset = self.locate(access.range)?;
         self.check_length(task, access.range)?;
@@ -27,7 +28,7 @@ impl Disk {
             .read(offset, task.data_in, len)
             .map_err(|incomplete| {
                 task.counters.bytes_read.add(incomplete.transferred);
-                let sense = failure::of_read(&incomplete.error);
+                let sense = self.read_failed(&incomplete.error);
                 failure::at_block(&incomplete, sense, access.range.lba, self.block_len())
             })?;
         task.counters.bytes_read.add(len);
@@ -36,6 +37,7 @@ impl Disk {
 
     /// WRITE.
     pub(super) fn write(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
+        self.check_protect(access.protect)?;
         self.check_writable()?;
         let offset = self.locate(access.range)?;
         self.check_length(task, access.range)?;
@@ -43,13 +45,15 @@ impl Disk {
         check_room(task.data_out.len(), len)?;
         let durability = self.durability(access.force_unit_access);
         task.counters.writes.inc();
+        let permit = self.gate.enter();
         self.backing
             .write(offset, task.data_out, len, durability)
             .map_err(|incomplete| {
                 task.counters.bytes_written.add(incomplete.transferred);
-                let sense = failure::of_write(&incomplete.error);
+                let sense = self.write_failed(&incomplete.error);
                 failure::at_block(&incomplete, sense, access.range.lba, self.block_len())
             })?;
+        drop(permit);
         if durability == Durability::Durable {
             task.counters.flushes.inc();
         }
@@ -90,7 +94,7 @@ pub(super) fn length_field(cdb: &[u8]) -> u16 {
 }
 
 /// Whether the buffer of `len` bytes has what a command needs.
-pub(super) fn check_room(len: u64, needed: u64) -> Result<(), Failure> {
+pub(crate) fn check_room(len: u64, needed: u64) -> Result<(), Failure> {
     if len < needed {
         return Err(Failure::Overrun { needed });
     }

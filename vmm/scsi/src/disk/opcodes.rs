@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! REPORT SUPPORTED OPERATION CODES.
+//! REPORT SUPPORTED OPERATION CODES and REPORT SUPPORTED TASK MANAGEMENT
+//! FUNCTIONS.
 
 use protocol::scsi::cdb::OpcodeQuery;
 use protocol::scsi::opcode::{
-    self, CommandDescriptor, CommandInfo, OneCommandHeader, TimeoutsDescriptor, COMMANDS,
+    self, CommandDescriptor, CommandInfo, OneCommandHeader, TaskFunctionTimeouts, TaskFunctions,
+    TimeoutsDescriptor, COMMANDS,
 };
 use protocol::scsi::sense::Sense;
 use zerocopy::big_endian::{U16, U32};
@@ -42,11 +44,8 @@ impl Disk {
             }
         };
         let found = found.filter(|info| self.supports(info));
-        Ok(report_one(
-            DataIn::new(task.data_in, allocation),
-            found,
-            timeouts,
-        ))
+        let data = DataIn::new(task.data_in, allocation);
+        Ok(self.report_one(data, found, timeouts))
     }
 
     /// Whether this disk has a command.
@@ -65,6 +64,72 @@ impl Disk {
         data.put(&U32::new(len));
         data.finish(body.as_slice())
     }
+
+    fn report_one(&self, mut data: DataIn<'_>, found: Option<&CommandInfo>, timeouts: bool) -> u64 {
+        let Some(info) = found else {
+            let support = opcode::NOT_SUPPORTED;
+            return data.finish(&OneCommandHeader {
+                reserved: 0,
+                support,
+                cdb_len: U16::ZERO,
+            });
+        };
+        let ctdp = if timeouts { opcode::ONE_CTDP } else { 0 };
+        let support = opcode::SUPPORTED | ctdp;
+        data.put(&OneCommandHeader {
+            reserved: 0,
+            support,
+            cdb_len: len_of(info),
+        });
+        data.put(self.usage(info).as_slice());
+        if timeouts {
+            data.put(&TimeoutsDescriptor::NONE);
+        }
+        data.transferred()
+    }
+
+    /// The usage map of a command on this disk.
+    fn usage(&self, info: &CommandInfo) -> Vec<u8> {
+        let mut usage = info.usage.to_vec();
+        let has_no_unmap = !self.thin && is_write_same(info);
+        let has_no_protect = self.protection_kind().is_none() && info.has_protect();
+        if let Some(flags) = usage.get_mut(1) {
+            if has_no_unmap {
+                *flags &= !UNMAP_BIT;
+            }
+            if has_no_protect {
+                *flags &= !opcode::PROTECT_MASK;
+            }
+        }
+        usage
+    }
+
+    /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
+    pub(super) fn report_task_functions(
+        &self,
+        task: &Task<'_>,
+        extended: bool,
+        allocation: u32,
+    ) -> u64 {
+        let timeouts = TaskFunctionTimeouts::default();
+        let timeouts = if extended { timeouts.as_bytes() } else { &[] };
+        let mut data = DataIn::new(task.data_in, allocation);
+        data.put(&TaskFunctions {
+            on_units: opcode::ATS | opcode::ATSS | opcode::CTSS | opcode::LURS | opcode::QTS,
+            others: opcode::QTSS | opcode::ITNRS,
+            reserved: 0,
+            // Three numbers at most.
+            additional_len: u8::try_from(timeouts.len()).unwrap_or(u8::MAX),
+        });
+        data.finish(timeouts)
+    }
+}
+
+/// UNMAP in byte 1 of WRITE SAME.
+const UNMAP_BIT: u8 = 0x08;
+
+fn is_write_same(info: &CommandInfo) -> bool {
+    matches!(info.opcode, opcode::WRITE_SAME_10 | opcode::WRITE_SAME_16)
 }
 
 fn descriptor(info: &CommandInfo, timeouts: bool) -> Vec<u8> {
@@ -87,29 +152,6 @@ fn descriptor(info: &CommandInfo, timeouts: bool) -> Vec<u8> {
         &[]
     };
     [descriptor.as_bytes(), timeouts].concat()
-}
-
-fn report_one(mut data: DataIn<'_>, found: Option<&CommandInfo>, timeouts: bool) -> u64 {
-    let Some(info) = found else {
-        let support = opcode::NOT_SUPPORTED;
-        return data.finish(&OneCommandHeader {
-            reserved: 0,
-            support,
-            cdb_len: U16::ZERO,
-        });
-    };
-    let ctdp = if timeouts { opcode::ONE_CTDP } else { 0 };
-    let support = opcode::SUPPORTED | ctdp;
-    data.put(&OneCommandHeader {
-        reserved: 0,
-        support,
-        cdb_len: len_of(info),
-    });
-    data.put(info.usage);
-    if timeouts {
-        data.put(&TimeoutsDescriptor::NONE);
-    }
-    data.transferred()
 }
 
 fn len_of(info: &CommandInfo) -> U16 {

@@ -9,7 +9,7 @@ use protocol::scsi::cdb::WriteSame;
 use protocol::scsi::sense::{asc, Sense};
 
 use super::media::{check_room, length_field};
-use super::{failure, Disk};
+use super::Disk;
 use crate::command::Failure;
 use crate::unit::Task;
 
@@ -35,12 +35,16 @@ impl Disk {
         for range in ranges.clone() {
             self.locate(range)?;
         }
+        let permit = self.gate.enter();
         for range in ranges.filter(|range| range.blocks > 0) {
             let offset = self.locate(range)?;
             // A block may stay mapped, with its data. So where it cannot be
             // deallocated there is nothing else to do.
-            self.deallocate(task, offset, self.bytes(range.blocks))?;
+            if self.deallocate(task, offset, self.bytes(range.blocks))? {
+                self.protection_cleared(range)?;
+            }
         }
+        drop(permit);
         self.flush_unless_cached(task)?;
         Ok(parameter_len.into())
     }
@@ -50,13 +54,13 @@ impl Disk {
         if command.unmap && !self.thin {
             return Err(Sense::invalid_cdb(1, Some(3)).into());
         }
+        self.check_protect(command.protect)?;
         self.check_writable()?;
         let blocks = command.range.blocks;
         if blocks == 0 || blocks > self.max_blocks() {
             return Err(Sense::invalid_cdb(length_field(task.cdb), None).into());
         }
         let offset = self.locate(command.range)?;
-        let len = self.bytes(blocks);
         let transferred = if command.no_data_out {
             0
         } else {
@@ -67,16 +71,33 @@ impl Disk {
         task.data_out
             .read_at(0, block.get_mut(..transferred as usize).unwrap_or(&mut []));
 
+        let permit = self.gate.enter();
+        self.fill_range(task, command, offset, &block)?;
+        drop(permit);
+        self.flush_unless_cached(task)?;
+        Ok(transferred)
+    }
+
+    /// Makes every block of WRITE SAME's range equal `block`.
+    fn fill_range(
+        &self,
+        task: &Task<'_>,
+        command: WriteSame,
+        offset: u64,
+        block: &[u8],
+    ) -> Result<(), Sense> {
+        let len = self.bytes(command.range.blocks);
         if block.iter().any(|byte| *byte != 0) {
-            self.fill(task, offset, len, &block)?;
-        } else if !command.unmap || !self.deallocate(task, offset, len)? {
+            self.fill(task, offset, len, block)?;
+        } else if command.unmap && self.deallocate(task, offset, len)? {
+            return self.protection_cleared(command.range);
+        } else {
             task.counters.writes.inc();
             self.backing
                 .zero(offset, len)
-                .map_err(|error| failure::of_write(&error))?;
+                .map_err(|error| self.write_failed(&error))?;
         }
-        self.flush_unless_cached(task)?;
-        Ok(transferred)
+        self.protection_filled(command.range, block)
     }
 
     /// Says whether it was done: a block device tells only when it is asked to.
@@ -87,7 +108,7 @@ impl Disk {
                 Ok(true)
             }
             Err(error) if is_unsupported(&error) => Ok(false),
-            Err(error) => Err(failure::of_write(&error)),
+            Err(error) => Err(self.write_failed(&error)),
         }
     }
 
@@ -102,7 +123,7 @@ impl Disk {
             let data = repeated.get(..step as usize).unwrap_or(&repeated);
             self.backing
                 .write_bytes(offset.saturating_add(done), data)
-                .map_err(|error| failure::of_write(&error))?;
+                .map_err(|error| self.write_failed(&error))?;
             done = done.saturating_add(step);
         }
         Ok(())

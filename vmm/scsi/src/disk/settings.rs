@@ -2,17 +2,19 @@
 
 //! MODE SENSE and MODE SELECT.
 //!
-//! The one setting that can be changed is WCE, whether writes may stay in the
-//! volatile cache. It is not saved: after a reset, it is set.
+//! Three settings can be changed: WCE (whether writes may stay in the volatile
+//! cache), D_SENSE (which format sense data has) and SWP (whether the medium is
+//! write-protected by software). None of them is saved: after a reset, WCE
+//! alone is set.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::scsi::cdb::{ModeSelect, ModeSense, PageControl};
 use protocol::scsi::mode::{
-    self, CachingPage, ControlPage, Header10, Header6, LongDescriptor, SelectList, SelectedBlocks,
-    SelectedPage, ShortDescriptor,
+    self, CachingPage, ControlPage, Header10, Header6, InformationalExceptionsPage, LongDescriptor,
+    SelectList, SelectedBlocks, SelectedPage, ShortDescriptor,
 };
-use protocol::scsi::sense::{asc, Sense};
+use protocol::scsi::sense::{asc, Format, Sense};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
@@ -23,7 +25,105 @@ use crate::data_in::DataIn;
 use crate::unit::Task;
 
 /// The pages that there are, in order.
-const PAGES: [u8; 2] = [mode::CACHING, mode::CONTROL];
+const PAGES: [u8; 3] = [mode::CACHING, mode::CONTROL, mode::INFORMATIONAL_EXCEPTIONS];
+
+/// What can be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Values {
+    write_cache: bool,
+    descriptor_sense: bool,
+    software_protect: bool,
+}
+
+impl Values {
+    const DEFAULT: Self = Self {
+        write_cache: true,
+        descriptor_sense: false,
+        software_protect: false,
+    };
+    /// Where all of it can be changed.
+    const MASK: Self = Self {
+        write_cache: true,
+        descriptor_sense: true,
+        software_protect: true,
+    };
+
+    /// The same after a page that was found to be right.
+    fn select(&mut self, page: &[u8]) {
+        match page {
+            [mode::CACHING, _, flags, ..] => self.write_cache = flags & mode::WCE != 0,
+            [mode::CONTROL, _, task_set, _, protection, ..] => {
+                self.descriptor_sense = task_set & mode::D_SENSE != 0;
+                self.software_protect = protection & mode::SWP != 0;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The settings of a disk, as commands read them without a lock.
+#[derive(Debug)]
+pub(super) struct Settings {
+    write_cache: AtomicBool,
+    descriptor_sense: AtomicBool,
+    software_protect: AtomicBool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let Values {
+            write_cache,
+            descriptor_sense,
+            software_protect,
+        } = Values::DEFAULT;
+        Self {
+            write_cache: write_cache.into(),
+            descriptor_sense: descriptor_sense.into(),
+            software_protect: software_protect.into(),
+        }
+    }
+}
+
+impl Settings {
+    /// WCE: writes may end in a volatile cache.
+    pub(super) fn write_cache(&self) -> bool {
+        self.write_cache.load(Ordering::Relaxed)
+    }
+
+    /// SWP: nothing may be written.
+    pub(super) fn software_protect(&self) -> bool {
+        self.software_protect.load(Ordering::Relaxed)
+    }
+
+    /// D_SENSE: the format of sense data.
+    pub(super) fn sense_format(&self) -> Format {
+        if self.descriptor_sense.load(Ordering::Relaxed) {
+            Format::Descriptor
+        } else {
+            Format::Fixed
+        }
+    }
+
+    /// As after power on.
+    pub(super) fn reset(&self) {
+        self.store(Values::DEFAULT);
+    }
+
+    fn load(&self) -> Values {
+        Values {
+            write_cache: self.write_cache(),
+            descriptor_sense: self.sense_format() == Format::Descriptor,
+            software_protect: self.software_protect(),
+        }
+    }
+
+    fn store(&self, values: Values) {
+        let set = |setting: &AtomicBool, value| setting.store(value, Ordering::Relaxed);
+        set(&self.write_cache, values.write_cache);
+        set(&self.descriptor_sense, values.descriptor_sense);
+        set(&self.software_protect, values.software_protect);
+    }
+}
 
 impl Disk {
     /// MODE SENSE.
@@ -61,28 +161,26 @@ impl Disk {
 
     /// One page; none if there is no such page.
     fn page(&self, page: u8, control: PageControl) -> Vec<u8> {
+        let values = match control {
+            PageControl::Current | PageControl::Saved => self.settings.load(),
+            PageControl::Changeable => Values::MASK,
+            PageControl::Default => Values::DEFAULT,
+        };
         let is_mask = control == PageControl::Changeable;
         match page {
-            mode::CACHING => {
-                let wce = match control {
-                    PageControl::Current | PageControl::Saved => self.write_cache(),
-                    PageControl::Changeable | PageControl::Default => true,
-                };
-                CachingPage::new(if wce { mode::WCE } else { 0 })
-                    .as_bytes()
-                    .to_vec()
+            mode::CACHING => caching_page(values).as_bytes().to_vec(),
+            mode::CONTROL => control_page(values, is_mask).as_bytes().to_vec(),
+            mode::INFORMATIONAL_EXCEPTIONS => {
+                let method = if is_mask { 0 } else { mode::MRIE_ON_REQUEST };
+                InformationalExceptionsPage::new(method).as_bytes().to_vec()
             }
-            mode::CONTROL if is_mask => ControlPage::new(0, 0).as_bytes().to_vec(),
-            mode::CONTROL => ControlPage::new(mode::TST_PER_NEXUS, mode::UNRESTRICTED_REORDERING)
-                .as_bytes()
-                .to_vec(),
             _ => Vec::new(),
         }
     }
 
     /// The header, whose lengths are all far below their limits.
     fn header(&self, command: ModeSense, descriptor_len: usize, pages_len: usize) -> Vec<u8> {
-        let protected = if self.read_only {
+        let protected = if self.is_protected() {
             mode::WRITE_PROTECTED
         } else {
             0
@@ -152,15 +250,13 @@ impl Disk {
         let list = SelectList::parse(&list, long_header)?;
         list.blocks
             .map_or(Ok(()), |blocks| self.check_blocks(blocks))?;
-        let mut write_cache = self.write_cache();
+        let mut values = self.settings.load();
         for page in list.pages() {
             let page = page?;
             self.check_page(page)?;
-            if let [mode::CACHING, _, flags, ..] = page.bytes {
-                write_cache = flags & mode::WCE != 0;
-            }
+            values.select(page.bytes);
         }
-        self.set_write_cache(task, write_cache)?;
+        self.change_settings(task, values)?;
         Ok(parameter_len.into())
     }
 
@@ -198,11 +294,37 @@ impl Disk {
     }
 
     /// What is in the cache when it is turned off has to leave it.
-    fn set_write_cache(&self, task: &Task<'_>, enable: bool) -> Result<(), Failure> {
-        let was_enabled = self.write_cache.swap(enable, Ordering::Relaxed);
-        if was_enabled && !enable {
+    fn change_settings(&self, task: &Task<'_>, values: Values) -> Result<(), Failure> {
+        let was_enabled = self.settings.write_cache();
+        self.settings.store(values);
+        if was_enabled && !values.write_cache {
             self.flush(task)?;
         }
         Ok(())
+    }
+}
+
+fn caching_page(values: Values) -> CachingPage {
+    CachingPage::new(flag(values.write_cache, mode::WCE))
+}
+
+fn control_page(values: Values, is_mask: bool) -> ControlPage {
+    let (fixed, queueing) = if is_mask {
+        (0, 0)
+    } else {
+        (mode::TST_PER_NEXUS, mode::UNRESTRICTED_REORDERING)
+    };
+    let task_set = fixed | flag(values.descriptor_sense, mode::D_SENSE);
+    ControlPage {
+        protection: flag(values.software_protect, mode::SWP),
+        ..ControlPage::new(task_set, queueing)
+    }
+}
+
+fn flag(is_set: bool, flag: u8) -> u8 {
+    if is_set {
+        flag
+    } else {
+        0
     }
 }

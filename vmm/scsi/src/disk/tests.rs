@@ -3,11 +3,16 @@
 //! Tests of the disk, each through a target as a guest sees it.
 
 mod any_command;
+mod compare;
 mod faults;
 mod identify;
+mod lba_status;
+mod log;
 mod media;
 mod provisioning;
+mod reservations;
 mod settings;
+mod verify;
 
 use vmm_sys_util::tempfile::TempFile;
 

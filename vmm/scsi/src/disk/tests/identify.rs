@@ -38,7 +38,7 @@ fn standard_inquiry() {
 fn vital_product_data() {
     let (guest, _file) = guest();
     let pages = page(&guest, 0);
-    assert_eq!(pages, [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(pages, [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
     for each in pages {
         page(&guest, each);
     }
@@ -64,13 +64,14 @@ fn limits_and_provisioning() {
     let (guest, _file) = guest();
     let limits = page(&guest, 0xb0);
     assert_eq!(limits.len(), 60);
-    assert_eq!(limits[..4], [1, 0, 0, 8]);
+    assert_eq!(limits[..4], [1, 255, 0, 8]);
     assert_eq!(limits[4..8], 131_072_u32.to_be_bytes());
     assert_eq!(
         limits[16..32],
         [0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 0, 8, 0, 0, 0, 0]
     );
     assert_eq!(limits[32..40], 131_072_u64.to_be_bytes());
+    assert_eq!(page(&guest, 0x86)[..4], [0, 7, 1, 0]);
     assert_eq!(page(&guest, 0xb1)[..2], [0, 1]);
     assert_eq!(page(&guest, 0xb2), [0, 0xe4, 2, 0]);
 
@@ -166,8 +167,8 @@ fn supported_opcodes() {
 #[test]
 fn unknown_commands() {
     let (guest, _file) = guest();
-    // COMPARE AND WRITE, PERSISTENT RESERVE IN, LOG SENSE, and a vendor's.
-    for opcode in [0x89, 0x5e, 0x4d, 0xc0] {
+    // FORMAT UNIT, LOG SELECT, SANITIZE, and a vendor's.
+    for opcode in [0x04, 0x4c, 0x48, 0xc0] {
         let sense = guest.run(&[opcode; 16], &[], 512).sense();
         assert_eq!(sense, Sense::illegal(asc::INVALID_COMMAND_OPERATION_CODE));
     }

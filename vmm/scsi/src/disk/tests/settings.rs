@@ -25,15 +25,16 @@ fn sense_pages() {
     let caching = guest.run(&SENSE_CACHING, &[], 255).good();
     assert_eq!(caching[..7], [23, 0, 0x10, 0, 8, 0x12, 4]);
     let all = guest.run(&[0x1a, 0, 0x3f, 0xff, 255, 0], &[], 255).good();
-    assert_eq!(all.len(), 4 + 8 + 20 + 12);
-    assert_eq!(all[..12], [43, 0, 0x10, 8, 0, 0, 0x10, 0, 0, 0, 2, 0]);
+    assert_eq!(all.len(), 4 + 8 + 20 + 12 + 12);
+    assert_eq!(all[..12], [55, 0, 0x10, 8, 0, 0, 0x10, 0, 0, 0, 2, 0]);
     assert_eq!(all[32..36], [0x0a, 0x0a, 0x20, 0x10]);
+    assert_eq!(all[44..48], [0x1c, 0x0a, 0, 6]);
 
     let long = guest
         .run(&[0x5a, 0x10, 0x3f, 0, 0, 0, 0, 1, 0, 0], &[], 256)
         .good();
-    assert_eq!(long.len(), 8 + 16 + 20 + 12);
-    assert_eq!(long[..8], [0, 54, 0, 0x10, 1, 0, 0, 16]);
+    assert_eq!(long.len(), 8 + 16 + 20 + 12 + 12);
+    assert_eq!(long[..8], [0, 66, 0, 0x10, 1, 0, 0, 16]);
     assert_eq!(
         long[8..24],
         [0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 2, 0]
@@ -46,7 +47,8 @@ fn sense_other_values() {
     let page =
         |control: u8, page: u8| guest.run(&[0x1a, 8, (control << 6) | page, 0, 255, 0], &[], 255);
     assert_eq!(page(1, 8).good()[4..8], [8, 0x12, 4, 0]);
-    assert_eq!(page(1, 0x0a).good()[4..8], [0x0a, 0x0a, 0, 0]);
+    assert_eq!(page(1, 0x0a).good()[4..9], [0x0a, 0x0a, 4, 0, 8]);
+    assert_eq!(page(1, 0x1c).good()[4..8], [0x1c, 0x0a, 0, 0]);
     assert_eq!(page(2, 8).good()[6], 4);
     assert_eq!(
         page(3, 8).sense(),
@@ -98,7 +100,7 @@ fn selections_that_are_refused() {
     let mut wrong_len = caching(4);
     wrong_len[5] = 0x11;
     let mut unknown = caching(4);
-    unknown[4] = 0x1c;
+    unknown[4] = 0x1d;
     let cases = [
         (caching(5), Sense::invalid_parameter(6, Some(0))),
         (last_byte, Sense::invalid_parameter(23, Some(4))),
@@ -126,4 +128,48 @@ fn selections_that_are_refused() {
     assert_eq!(save.sense(), Sense::invalid_cdb(1, Some(0)));
     // Nothing of it had an effect.
     assert_eq!(guest.run(&SENSE_CACHING, &[], 255).good()[6], 4);
+}
+
+/// A list with the control page.
+fn control(task_set: u8, protection: u8) -> Vec<u8> {
+    let mut list = vec![0; 16];
+    list[4..9].copy_from_slice(&[0x0a, 0x0a, 0x20 | task_set, 0x10, protection]);
+    list
+}
+
+#[test]
+fn sense_data_made_of_descriptors() {
+    let (guest, _file) = guest();
+    let format = |guest: &Guest| {
+        let response = guest.run(&[0xff; 6], &[], 0).response();
+        response.sense.as_slice()[0]
+    };
+    assert_eq!(format(&guest), 0x70);
+    select(&guest, &control(4, 0)).good();
+    assert_eq!(format(&guest), 0x72);
+    let current = guest.run(&[0x1a, 8, 0x0a, 0, 255, 0], &[], 255).good();
+    assert_eq!(current[6], 0x24);
+    // Its own bit says what REQUEST SENSE returns.
+    let asked = guest.run(&[3, 0, 0, 0, 252, 0], &[], 252).good();
+    assert_eq!(asked[0], 0x70);
+    select(&guest, &control(0, 0)).good();
+    assert_eq!(format(&guest), 0x70);
+}
+
+#[test]
+fn protection_by_software() {
+    let (guest, file) = guest();
+    select(&guest, &control(0, 8)).good();
+    assert_eq!(guest.run(&SENSE_CACHING, &[], 255).good()[2], 0x90);
+    let protected = Sense::new(SenseKey::DataProtect, asc::WRITE_PROTECTED);
+    let sense = guest.run(&write_10(0, 1), &[1; 512], 0).sense();
+    assert_eq!(sense, protected);
+    assert_eq!(crate::testing::content(file.as_file())[..512], [0; 512]);
+    // A reset takes it back, and the format of sense data with it.
+    let lun = protocol::scsi::lun::Lun::Unit(0);
+    guest
+        .target
+        .task_management(crate::TaskFunction::LunReset { target: 0, lun });
+    guest.attentions(0);
+    guest.run(&write_10(0, 1), &[1; 512], 0).good();
 }
