@@ -7,6 +7,8 @@ use protocol::scsi::lun::Lun;
 use protocol::scsi::sense::{Format, Sense, SenseBytes};
 use protocol::scsi::status;
 
+use crate::protection::ProtectionBuffers;
+
 /// Where a logical unit is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitAddress {
@@ -81,6 +83,8 @@ pub struct Command {
     pub data_out: SgList,
     /// What comes from the device.
     pub data_in: SgList,
+    /// Where protection information is.
+    pub protection: ProtectionBuffers,
 }
 
 /// What an initiator gets to see of a command that was executed.
@@ -161,11 +165,9 @@ impl Outcome {
     pub(crate) fn of(command: &Command, result: Result<u64, Failure>, format: Format) -> Self {
         let (status, sense, transferred) = match result {
             Ok(transferred) => (status::GOOD, SenseBytes::default(), transferred),
-            Err(Failure::Check { sense, transferred }) => (
-                status::CHECK_CONDITION,
-                sense.encode(format),
-                transferred,
-            ),
+            Err(Failure::Check { sense, transferred }) => {
+                (status::CHECK_CONDITION, sense.encode(format), transferred)
+            }
             Err(Failure::Status {
                 status,
                 sense,

@@ -28,11 +28,7 @@ const GET_CONFIGURATION: u8 = 0x46;
 const GET_EVENT_STATUS_NOTIFICATION: u8 = 0x4a;
 
 /// Begins a command for `unit`, or for a unit that is absent.
-pub(crate) fn plan(
-    units: &Units,
-    unit: Option<&Unit>,
-    command: &Command,
-) -> Result<Plan, Failure> {
+pub(crate) fn plan(units: &Units, unit: Option<&Unit>, command: &Command) -> Result<Plan, Failure> {
     match unit {
         Some(unit) => {
             check_attribute(command)?;
@@ -104,6 +100,7 @@ fn task_of<'a>(unit: &'a Unit, command: &'a Command) -> Task<'a> {
         cdb: command.cdb.as_slice(),
         data_out: &command.data_out,
         data_in: &command.data_in,
+        protection: &command.protection,
         counters: &unit.counters,
     }
 }

@@ -13,6 +13,7 @@
 //! | [`target`] | units by address, queues, task management, resets |
 //! | [`mod@unit`] | what a device server is, and what is kept for each |
 //! | [`disk`] | the direct-access block device |
+//! | [`protection`] | where protection information is |
 //! | [`backing`] | what a disk is made of: a raw file |
 //!
 //! What is not obvious:
@@ -43,6 +44,7 @@ pub mod disk;
 mod dispatch;
 mod identity;
 mod report_luns;
+pub mod protection;
 pub mod target;
 mod tasks;
 #[cfg(test)]
@@ -52,5 +54,6 @@ pub mod unit;
 pub use attention::Attention;
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
 pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError};
+pub use protection::{ProtectionBuffers, SeparateProtection};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
 pub use unit::{DeviceServer, Io, Operation, Plan, Task, UnitCounters};

@@ -14,6 +14,7 @@ use protocol::scsi::status;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::tempfile::TempFile;
 
+use crate::protection::ProtectionBuffers;
 use crate::{
     CdbBytes, Command, DeviceServer, Disk, DiskConfig, Outcome, Queue, Response, Target,
     TaskAttribute, UnitAddress,
@@ -87,6 +88,7 @@ impl Guest {
             cdb: CdbBytes::new(cdb),
             data_out: self.list(OUT, out.len()),
             data_in: self.list(IN, len),
+            protection: ProtectionBuffers::default(),
         }
     }
 

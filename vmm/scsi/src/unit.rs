@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::attention::{Attention, Attentions};
 use crate::backing::{Backing, Durability, Incomplete};
 use crate::command::{Failure, UnitAddress};
+use crate::protection::ProtectionBuffers;
 
 /// What a device server is given to execute a command.
 pub struct Task<'a> {
@@ -26,6 +27,8 @@ pub struct Task<'a> {
     pub data_out: &'a SgList,
     /// What comes from the device.
     pub data_in: &'a SgList,
+    /// Where protection information is.
+    pub protection: &'a ProtectionBuffers,
     /// Where to count what was done.
     pub counters: &'a UnitCounters,
 }

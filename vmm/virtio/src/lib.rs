@@ -7,6 +7,7 @@
 //! - [`queue`]: one virtqueue, and the chains that go through it.
 //! - [`worker`]: the threads that serve queues.
 //! - [`scsi`]: the SCSI host.
+//! - [`fault`]: what a device does wrong because it was told to.
 //! - [`notify`], [`counters`], [`limit`]: interrupts and status, statistics,
 //!   and how often a guest may cause a message in the log.
 //!
@@ -21,6 +22,7 @@
 
 pub mod counters;
 pub mod device;
+pub mod fault;
 pub mod limit;
 pub mod notify;
 pub mod queue;

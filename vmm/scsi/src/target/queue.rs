@@ -82,6 +82,15 @@ impl Queue {
     where
         F: FnOnce(Outcome) + Send + 'static,
     {
+        self.submit_after(command, Duration::ZERO, completion);
+    }
+
+    /// The same for a command that is to wait for `extra`, beside the latency
+    /// of its unit. Task management finds it meanwhile.
+    pub fn submit_after<F>(&self, command: Command, extra: Duration, completion: F)
+    where
+        F: FnOnce(Outcome) + Send + 'static,
+    {
         let completion = Completion::new(completion);
         self.target.note_in_use();
         let id = TaskId {
@@ -95,6 +104,7 @@ impl Queue {
         let units = self.lane.units(&self.target);
         let unit = units.get(command.target, command.lun);
         let latency = unit.map_or(Duration::ZERO, |unit| unit.server.latency());
+        let latency = latency.saturating_add(extra);
         if latency.is_zero() {
             completion.complete(execute(&units, &command));
         } else {

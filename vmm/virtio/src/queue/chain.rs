@@ -149,6 +149,16 @@ impl Chain {
         std::mem::take(&mut self.buffers)
     }
 
+    /// The number of its first descriptor.
+    pub fn head(&self) -> u16 {
+        self.head
+    }
+
+    /// The queue that it came from.
+    pub fn queue(&self) -> &Arc<VirtQueue> {
+        &self.queue
+    }
+
     /// Counts and logs what is wrong with the chain.
     pub fn report(&self, what: &dyn Display) {
         self.queue.report(self.head, what);

@@ -242,6 +242,18 @@ impl VirtQueue {
         self.landed();
     }
 
+    /// Puts one more element on the used ring, whatever it says: for a device
+    /// that is to do wrong.
+    pub fn put_raw(&self, id: u32, len: u32) {
+        self.announce(self.with_ring(|ring, memory| ring.put_raw(memory, id, len)));
+    }
+
+    /// Counts `by` elements of the used ring as written that are not: for a
+    /// device that is to do wrong.
+    pub fn skip_used(&self, by: u16) {
+        self.announce(self.with_ring(|ring, memory| ring.skip(memory, by)));
+    }
+
     /// Sends the interrupt, if there is one to send. Every completion ends up
     /// in one of the two counters.
     fn announce(&self, announcement: Option<Announcement>) {

@@ -55,6 +55,12 @@ impl From<virtio_queue::Error> for RingFault {
     }
 }
 
+/// The parts of the used ring (VIRTIO 1.3, section 2.7.8): where its index is,
+/// where its elements begin, and the length of one.
+const USED_INDEX: u64 = 2;
+const USED_HEADER: u64 = 4;
+const USED_ELEMENT: u64 = 8;
+
 /// A ring of which the first fault is the last.
 pub(super) struct Ring {
     queue: Queue,
@@ -171,6 +177,49 @@ impl Ring {
             } else {
                 ring.announce(memory).map(Some)
             }
+        })
+    }
+
+    /// Writes an element that no chain stands behind.
+    pub(super) fn put_raw(
+        &mut self,
+        memory: &GuestMemory,
+        id: u32,
+        len: u32,
+    ) -> Result<Announcement, RingFault> {
+        self.guarded(|ring| {
+            let (next, size) = (ring.queue.next_used(), ring.queue.size());
+            let slot = u64::from(next.checked_rem(size).unwrap_or(0));
+            let offset = slot.saturating_mul(USED_ELEMENT).saturating_add(USED_HEADER);
+            let address = GuestAddress(ring.queue.used_ring().saturating_add(offset));
+            memory
+                .write_obj([id.to_le(), len.to_le()], address)
+                .map_err(virtio_queue::Error::GuestMemory)?;
+            ring.advance(memory, 1)
+        })
+    }
+
+    /// Counts elements as written that are not.
+    pub(super) fn skip(
+        &mut self,
+        memory: &GuestMemory,
+        by: u16,
+    ) -> Result<Announcement, RingFault> {
+        self.guarded(|ring| ring.advance(memory, by))
+    }
+
+    fn advance(&mut self, memory: &GuestMemory, by: u16) -> Result<Announcement, RingFault> {
+        let next = self.queue.next_used().wrapping_add(by);
+        self.queue.set_next_used(next);
+        let index = GuestAddress(self.queue.used_ring().saturating_add(USED_INDEX));
+        memory
+            .store(next.to_le(), index, Ordering::Release)
+            .map_err(virtio_queue::Error::GuestMemory)?;
+        // The guest is always told: that it looks is the point. What waited
+        // for an announcement has one with it.
+        Ok(Announcement {
+            interrupt: true,
+            completions: mem::take(&mut self.unannounced),
         })
     }
 

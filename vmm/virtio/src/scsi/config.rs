@@ -3,14 +3,15 @@
 //! What the host can be told by its machine, and its configuration space
 //! (VIRTIO 1.3, section 5.6.4).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use protocol::virtio_scsi::lun::FLAT_SPACE;
-use protocol::virtio_scsi::{config::Config, Event, CDB_SIZE, SENSE_SIZE};
+use protocol::virtio_scsi::{config::Config, Event, CDB_SIZE, F_T10_PI, SENSE_SIZE};
 use thiserror::Error;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::fault::{ConfigField, FaultKind};
 use crate::limit::{warn_limited, RateLimit};
 use crate::queue::MAX_SEGMENTS;
 
@@ -39,6 +40,8 @@ pub struct ScsiConfig {
     pub cmd_per_lun: u32,
     /// Highest target number.
     pub max_target: u16,
+    /// Offer to carry protection information (T10-PI) beside the data.
+    pub protection: bool,
 }
 
 impl Default for ScsiConfig {
@@ -51,6 +54,7 @@ impl Default for ScsiConfig {
             max_sectors: 0xffff,
             cmd_per_lun: 128,
             max_target: 255,
+            protection: false,
         }
     }
 }
@@ -123,16 +127,20 @@ pub(super) struct ConfigSpace {
     fixed: Config,
     sense_size: AtomicU32,
     cdb_size: AtomicU32,
+    /// Whether the driver accepted protection information.
+    protection: AtomicBool,
     warnings: RateLimit,
 }
 
-/// The sizes of the fields that a driver may size.
+/// The form of requests that driver and device agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldSizes {
     /// Sense data in a response.
     pub(super) sense: usize,
     /// Command descriptor block in a request.
     pub(super) cdb: usize,
+    /// Whether the header has the lengths of protection information.
+    pub(super) protection: bool,
 }
 
 impl ConfigSpace {
@@ -151,14 +159,22 @@ impl ConfigSpace {
             fixed,
             sense_size: AtomicU32::new(0),
             cdb_size: AtomicU32::new(0),
+            protection: AtomicBool::new(false),
             warnings: RateLimit::default(),
         };
         space.reset();
         space
     }
 
+    /// A driver accepted these features.
+    pub(super) fn start(&self, features: u64) {
+        let protection = features & (1 << F_T10_PI) != 0;
+        self.protection.store(protection, Ordering::Relaxed);
+    }
+
     /// Back to the default sizes.
     pub(super) fn reset(&self) {
+        self.protection.store(false, Ordering::Relaxed);
         self.sense_size.store(SENSE_SIZE as u32, Ordering::Relaxed);
         self.cdb_size.store(CDB_SIZE as u32, Ordering::Relaxed);
     }
@@ -167,11 +183,16 @@ impl ConfigSpace {
         FieldSizes {
             sense: self.sense_size.load(Ordering::Relaxed) as usize,
             cdb: self.cdb_size.load(Ordering::Relaxed) as usize,
+            protection: self.protection.load(Ordering::Relaxed),
         }
     }
 
-    pub(super) fn read(&self, offset: u64, data: &mut [u8]) {
-        let image = self.image();
+    /// Reads, with fields overridden as `faults` say.
+    pub(super) fn read(&self, offset: u64, data: &mut [u8], faults: &[FaultKind]) {
+        let mut image = self.image();
+        for fault in faults {
+            pretend(&mut image, fault);
+        }
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         data.fill(0);
         for (to, from) in data.iter_mut().zip(image.as_bytes().iter().skip(start)) {
@@ -227,6 +248,26 @@ impl ConfigSpace {
     }
 }
 
+/// Overrides a field, if that is the fault.
+fn pretend(image: &mut Config, fault: &FaultKind) {
+    let FaultKind::Config { field, value, .. } = *fault else {
+        return;
+    };
+    let (long, short) = (U32::new(value), U16::new(value as u16));
+    match field {
+        ConfigField::NumQueues => image.num_queues = long,
+        ConfigField::SegMax => image.seg_max = long,
+        ConfigField::MaxSectors => image.max_sectors = long,
+        ConfigField::CmdPerLun => image.cmd_per_lun = long,
+        ConfigField::EventInfoSize => image.event_info_size = long,
+        ConfigField::SenseSize => image.sense_size = long,
+        ConfigField::CdbSize => image.cdb_size = long,
+        ConfigField::MaxChannel => image.max_channel = short,
+        ConfigField::MaxTarget => image.max_target = short,
+        ConfigField::MaxLun => image.max_lun = long,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,9 +277,18 @@ mod tests {
         ConfigSpace::new(&ScsiConfig::default())
     }
 
+    fn sizes(sense: usize, cdb: usize) -> FieldSizes {
+        let protection = false;
+        FieldSizes {
+            sense,
+            cdb,
+            protection,
+        }
+    }
+
     fn read_u32(space: &ConfigSpace, offset: u64) -> u32 {
         let mut data = [0; 4];
-        space.read(offset, &mut data);
+        space.read(offset, &mut data, &[]);
         u32::from_le_bytes(data)
     }
 
@@ -267,14 +317,31 @@ mod tests {
         let space = space();
         space.write(20, &64_u32.to_le_bytes());
         space.write(24, &16_u32.to_le_bytes());
-        assert_eq!(space.field_sizes(), FieldSizes { sense: 64, cdb: 16 });
+        assert_eq!(space.field_sizes(), sizes(64, 16));
         space.write(20, &4096_u32.to_le_bytes());
         space.write(24, &0_u32.to_le_bytes());
         space.write(0, &9_u32.to_le_bytes());
-        assert_eq!(space.field_sizes(), FieldSizes { sense: 64, cdb: 16 });
+        assert_eq!(space.field_sizes(), sizes(64, 16));
         assert_eq!(read_u32(&space, 0), 1);
         space.reset();
-        assert_eq!(space.field_sizes(), FieldSizes { sense: 96, cdb: 32 });
+        assert_eq!(space.field_sizes(), sizes(96, 32));
+    }
+
+    #[test]
+    fn a_fault_overrides_one_field() {
+        let (space, mut data) = (space(), [0; 36]);
+        let (field, notify) = (ConfigField::MaxTarget, false);
+        let fault = FaultKind::Config {
+            field,
+            value: 0x1_0003,
+            notify,
+        };
+        space.read(0, &mut data, &[fault]);
+        assert_eq!(data[30..32], [3, 0]);
+        let mut true_data = [0; 36];
+        space.read(0, &mut true_data, &[]);
+        assert_eq!(data[..30], true_data[..30]);
+        assert_eq!(data[32..], true_data[32..]);
     }
 
     #[test]
@@ -304,7 +371,7 @@ mod tests {
             let space = space();
             for (offset, mut data) in accesses {
                 space.write(offset, &data);
-                space.read(offset, &mut data);
+                space.read(offset, &mut data, &[]);
                 let sizes = space.field_sizes();
                 prop_assert!(sizes.sense <= MAX_SENSE_SIZE);
                 prop_assert!((1..=CDB_SIZE).contains(&sizes.cdb));

@@ -13,18 +13,23 @@
 
 use std::mem::size_of;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hospes_device::counters::Counter;
 use hospes_device::memory::SgList;
 use hospes_scsi::{Target, TaskFunction, TaskOutcome};
 use protocol::scsi::lun::Lun;
 use protocol::virtio_scsi::control::{AnRequest, AnResponse};
-use protocol::virtio_scsi::{ControlType, ResponseCode, TmfRequest, TmfResponse, TmfSubtype};
+use protocol::virtio_scsi::{
+    ControlType, ResponseCode, TmfRequest, TmfResponse, TmfSubtype, CONTROL_QUEUE,
+};
 use serde::Serialize;
 use thiserror::Error;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use super::fault::{self, Dropped, Faulty};
 use super::request::decode_lun;
+use crate::fault::{About, FaultKind};
 use crate::queue::{Chain, ChainFault, VirtQueue};
 
 /// Why a control request is not carried out.
@@ -51,26 +56,41 @@ pub(super) struct ControlCounters {
     notification: Counter,
 }
 
+/// What control requests are carried out with.
+pub(super) struct Control<'a> {
+    /// The request queues.
+    pub(super) requests: &'a [Arc<VirtQueue>],
+    pub(super) target: &'a Target,
+    pub(super) counters: &'a ControlCounters,
+    pub(super) faulty: &'a Faulty,
+}
+
+/// An answer, and when it is given.
+struct Reply {
+    bytes: [u8; size_of::<AnResponse>()],
+    len: usize,
+    delay: Duration,
+}
+
+/// What goes wrong with a task management function.
+#[derive(Default)]
+struct Trouble {
+    drops: bool,
+    delay: Duration,
+    /// The answer, and whether the function is carried out before.
+    response: Option<(u8, bool)>,
+}
+
 /// Serves one control request.
-pub(super) fn serve(
-    mut chain: Chain,
-    requests: &[Arc<VirtQueue>],
-    target: &Target,
-    counters: &ControlCounters,
-) {
+pub(super) fn serve(mut chain: Chain, control: &Control<'_>) {
     let buffers = chain.take_buffers();
     let answered = match buffers.fault {
         Some(fault) => Err(Malformed::Chain(fault)),
-        None => answer(
-            &buffers.readable,
-            &buffers.writable,
-            requests,
-            target,
-            counters,
-        ),
+        None => control.answer(&buffers.readable, &buffers.writable),
     };
     match answered {
-        Ok(written) => chain.complete(written),
+        Ok(Some(reply)) => reply.send(chain, buffers.writable, control.faulty),
+        Ok(None) => control.faulty.keep(Dropped::Function(chain)),
         Err(what) => {
             // Which answer would be expected is not known, so there is none.
             chain.report(&what);
@@ -79,42 +99,118 @@ pub(super) fn serve(
     }
 }
 
-fn answer(
-    request: &SgList,
-    area: &SgList,
-    requests: &[Arc<VirtQueue>],
-    target: &Target,
-    counters: &ControlCounters,
-) -> Result<u32, Malformed> {
-    let kind = u32::from_le(read(request)?);
-    match ControlType(kind) {
-        ControlType::TMF => {
-            room_for::<TmfResponse>(area)?;
-            counters.task_management.inc();
-            // The function is also about commands that the target has not seen.
-            for queue in requests {
-                queue.catch_up();
+impl Control<'_> {
+    /// The answer to a request, unless it is to get none.
+    fn answer(&self, request: &SgList, area: &SgList) -> Result<Option<Reply>, Malformed> {
+        let kind = u32::from_le(read(request)?);
+        match ControlType(kind) {
+            ControlType::TMF => {
+                room_for::<TmfResponse>(area)?;
+                self.counters.task_management.inc();
+                Ok(self.task_management(&read(request)?))
             }
-            let response = manage(&read(request)?, target);
-            if !matches!(
-                response,
-                ResponseCode::OK | ResponseCode::FUNCTION_SUCCEEDED
-            ) {
-                counters.task_management_refused.inc();
+            ControlType::AN_QUERY | ControlType::AN_SUBSCRIBE => {
+                room_for::<AnResponse>(area)?;
+                self.counters.notification.inc();
+                Ok(Some(Reply::new(&notify(&read(request)?, self.target))))
             }
-            Ok(write(
-                area,
-                &TmfResponse {
-                    response: response.0,
-                },
-            ))
+            ControlType(unknown) => Err(Malformed::Type(unknown)),
         }
-        ControlType::AN_QUERY | ControlType::AN_SUBSCRIBE => {
-            room_for::<AnResponse>(area)?;
-            counters.notification.inc();
-            Ok(write(area, &notify(&read(request)?, target)))
+    }
+
+    /// Carries out a task management function, or what is made of it.
+    fn task_management(&self, request: &TmfRequest) -> Option<Reply> {
+        let trouble = self.trouble(request);
+        if trouble.drops {
+            return None;
         }
-        ControlType(unknown) => Err(Malformed::Type(unknown)),
+        let response = match trouble.response {
+            Some((code, false)) => ResponseCode(code),
+            Some((code, true)) => {
+                self.carry_out(request);
+                ResponseCode(code)
+            }
+            None => self.carry_out(request),
+        };
+        if !matches!(
+            response,
+            ResponseCode::OK | ResponseCode::FUNCTION_SUCCEEDED
+        ) {
+            self.counters.task_management_refused.inc();
+        }
+        let mut reply = Reply::new(&TmfResponse {
+            response: response.0,
+        });
+        reply.delay = trouble.delay;
+        Some(reply)
+    }
+
+    fn carry_out(&self, request: &TmfRequest) -> ResponseCode {
+        // The function is also about commands that the target has not seen.
+        for queue in self.requests {
+            queue.catch_up();
+        }
+        manage(request, self.target)
+    }
+
+    fn trouble(&self, request: &TmfRequest) -> Trouble {
+        let mut trouble = Trouble::default();
+        if !self.faulty.is_armed() {
+            return trouble;
+        }
+        let unit = match decode_lun(request.lun) {
+            Ok((target, Lun::Unit(lun))) => Some((target, lun)),
+            _ => None,
+        };
+        let about = About {
+            queue: CONTROL_QUEUE,
+            unit,
+            subtype: Some(request.subtype.get()),
+            ..About::default()
+        };
+        for (kind, _) in self.faulty.faults.of_function(&about) {
+            match kind {
+                FaultKind::TmfDrop {} => trouble.drops = true,
+                FaultKind::TmfDelay { ms } => trouble.delay = Duration::from_millis(ms),
+                FaultKind::TmfResponse { code, carry_out } => {
+                    trouble.response = Some((code, carry_out));
+                }
+                _ => {}
+            }
+        }
+        trouble
+    }
+}
+
+impl Reply {
+    fn new(answer: &(impl IntoBytes + Immutable)) -> Self {
+        let mut bytes = [0; size_of::<AnResponse>()];
+        let len = bytes
+            .iter_mut()
+            .zip(answer.as_bytes())
+            .map(|(to, from)| *to = *from)
+            .count();
+        Self {
+            bytes,
+            len,
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// Gives the answer, now or later.
+    fn send(self, chain: Chain, area: SgList, faulty: &Faulty) {
+        let used = faulty.faults.of_completion(CONTROL_QUEUE);
+        let delay = self.delay;
+        let send = move || {
+            let bytes = self.bytes.get(..self.len).unwrap_or(&self.bytes);
+            let written = u32::try_from(area.write_at(0, bytes)).unwrap_or(0);
+            fault::complete(&used, chain, written);
+        };
+        if delay.is_zero() {
+            send();
+        } else {
+            faulty.late.after(delay, send);
+        }
     }
 }
 
@@ -124,6 +220,9 @@ fn manage(request: &TmfRequest, target: &Target) -> ResponseCode {
         return ResponseCode::BAD_TARGET;
     };
     let subtype = TmfSubtype(request.subtype.get());
+    if !target.has_target(id) {
+        return ResponseCode::BAD_TARGET;
+    }
     let Some(function) = task_function(subtype, id, lun, request.tag.get()) else {
         return ResponseCode::FUNCTION_REJECTED;
     };
@@ -176,8 +275,4 @@ fn room_for<T>(area: &SgList) -> Result<(), Malformed> {
         return Err(Malformed::ShortAnswer(area.len()));
     }
     Ok(())
-}
-
-fn write<T: IntoBytes + zerocopy::Immutable>(area: &SgList, value: &T) -> u32 {
-    u32::try_from(area.write_at(0, value.as_bytes())).unwrap_or(0)
 }

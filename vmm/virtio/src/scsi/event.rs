@@ -5,18 +5,31 @@
 //! The driver posts empty buffers, and each event takes one. An event that
 //! finds no buffer is lost; that it was is told in the next buffer the driver
 //! posts, upon which it looks at everything anew.
+//!
+//! Events that never happened can be asked for, as a fault. They wait for
+//! buffers rather than being lost, and come after what is true.
 
+mod storm;
+
+use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::counters::Counter;
 use protocol::virtio_scsi::event::{Event, EVENTS_MISSED};
+use protocol::virtio_scsi::EVENT_QUEUE;
 use serde::Serialize;
 use thiserror::Error;
 use zerocopy::little_endian::U32;
 use zerocopy::IntoBytes;
 
+use super::fault::{self, Faulty};
 use crate::queue::{Chain, VirtQueue};
+pub(super) use storm::Storm;
+
+/// Most buffers that are filled or refused at a time. A driver that posts them
+/// as fast as they come back gets more at its next turn.
+const MAX_BUFFERS: usize = 1024;
 
 /// What is counted of events.
 #[derive(Debug, Default, Serialize)]
@@ -25,13 +38,15 @@ pub(super) struct EventCounters {
     sent: Counter,
     /// Events for which there was no buffer.
     missed: Counter,
+    /// Events that never happened.
+    invented: Counter,
 }
 
 /// Sends events while a driver runs the host.
-#[derive(Default)]
 pub(super) struct Events {
     state: Mutex<State>,
     counters: EventCounters,
+    faulty: Arc<Faulty>,
 }
 
 /// The queue, and what is owed to the driver.
@@ -44,6 +59,7 @@ struct State {
     queue: Option<Arc<VirtQueue>>,
     features: u64,
     missed: bool,
+    storms: VecDeque<Storm>,
 }
 
 #[derive(Debug, Error)]
@@ -51,18 +67,25 @@ struct State {
 struct ShortBuffer(u64);
 
 impl Events {
+    pub(super) fn new(faulty: Arc<Faulty>) -> Self {
+        Self {
+            state: Mutex::default(),
+            counters: EventCounters::default(),
+            faulty,
+        }
+    }
+
     /// A driver runs the host now and accepted `features`.
     pub(super) fn start(&self, queue: Option<Arc<VirtQueue>>, features: u64) {
-        *self.lock() = State {
-            queue,
-            features,
-            missed: false,
-        };
+        let mut state = self.lock();
+        state.queue = queue;
+        state.features = features;
+        state.missed = false;
     }
 
     /// No driver does.
     pub(super) fn stop(&self) {
-        *self.lock() = State::default();
+        self.start(None, 0);
     }
 
     /// Reports an event to a driver that accepted the feature `bit`.
@@ -71,23 +94,56 @@ impl Events {
         if state.features & (1_u64.checked_shl(bit).unwrap_or(0)) == 0 {
             return;
         }
-        if state.deliver(event) {
+        if state.deliver(event, &self.faulty) {
             self.counters.sent.inc();
         } else {
             self.counters.missed.inc();
         }
     }
 
+    /// Sends events that never happened, as the driver posts buffers for them.
+    pub(super) fn invent(&self, storm: Storm) {
+        let mut state = self.lock();
+        state.storms.push_back(storm);
+        self.send_invented(&mut state);
+    }
+
+    /// Invents no more.
+    pub(super) fn calm(&self) {
+        self.lock().storms.clear();
+    }
+
     /// The driver posted buffers: tells it what it missed.
     pub(super) fn buffers_posted(&self) {
         let mut state = self.lock();
         if state.missed {
-            state.deliver(Event::default());
+            state.deliver(Event::default(), &self.faulty);
         }
+        self.send_invented(&mut state);
     }
 
     pub(super) fn counters(&self) -> &EventCounters {
         &self.counters
+    }
+
+    fn send_invented(&self, state: &mut State) {
+        let Some(queue) = state.queue.clone() else {
+            return;
+        };
+        for _ in 0..MAX_BUFFERS {
+            let Some(storm) = state.storms.front_mut() else {
+                return;
+            };
+            if storm.is_over() {
+                state.storms.pop_front();
+            } else if put(&queue, &storm.event(), &self.faulty) {
+                storm.advance();
+                self.counters.invented.inc();
+            } else {
+                return;
+            }
+        }
+        come_back(&queue);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -97,20 +153,32 @@ impl Events {
 
 impl State {
     /// Puts an event into the next buffer; false if that cannot be done now.
-    fn deliver(&mut self, mut event: Event) -> bool {
+    fn deliver(&mut self, mut event: Event, faulty: &Faulty) -> bool {
         if self.missed {
             event.event = U32::new(event.event.get() | EVENTS_MISSED);
         }
-        let delivered = self.queue.as_ref().is_some_and(|queue| put(queue, &event));
-        self.missed = !delivered && self.queue.is_some();
+        let queue = self.queue.as_ref();
+        let delivered = queue.is_some_and(|queue| put(queue, &event, faulty));
+        self.missed = !delivered && queue.is_some();
         delivered
     }
 }
 
-fn put(queue: &Arc<VirtQueue>, event: &Event) -> bool {
-    let Some(mut chain) = next(queue) else {
-        return false;
-    };
+/// Puts an event into the next buffer that can hold it.
+fn put(queue: &Arc<VirtQueue>, event: &Event, faulty: &Faulty) -> bool {
+    for _ in 0..MAX_BUFFERS {
+        let Some(chain) = next(queue) else {
+            return false;
+        };
+        if fill(chain, event, faulty) {
+            return true;
+        }
+    }
+    come_back(queue);
+    false
+}
+
+fn fill(mut chain: Chain, event: &Event, faulty: &Faulty) -> bool {
     let buffers = chain.take_buffers();
     let area = buffers.writable;
     if let Some(fault) = buffers.fault {
@@ -121,8 +189,8 @@ fn put(queue: &Arc<VirtQueue>, event: &Event) -> bool {
         chain.report(&ShortBuffer(area.len()));
         return false;
     }
-    let written = area.write_at(0, event.as_bytes());
-    chain.complete(u32::try_from(written).unwrap_or(0));
+    let written = u32::try_from(area.write_at(0, event.as_bytes())).unwrap_or(0);
+    fault::complete(&faulty.faults.of_completion(EVENT_QUEUE), chain, written);
     true
 }
 
@@ -132,4 +200,11 @@ fn next(queue: &Arc<VirtQueue>) -> Option<Chain> {
         None if queue.more_after_asking() => queue.pop(),
         chain => chain,
     }
+}
+
+/// Has the queue's thread look at it again although the guest did not kick.
+fn come_back(queue: &Arc<VirtQueue>) {
+    // Only a counter that is about to overflow says no, and then the thread
+    // is going to wake up anyway.
+    let _ = queue.kick().write(1);
 }

@@ -4,6 +4,7 @@
 //!
 //! The parts are [`ScsiConfig`] and the configuration space, the request queues
 //! (`request`), the control queue (`control`) and the event queue (`event`).
+//! What can be made to go wrong is in `fault` and `inject`.
 //!
 //! Each request queue has a thread and a queue of the target to itself, and
 //! shares no lock with the others on the way of a command. Control and event
@@ -14,6 +15,8 @@
 mod config;
 mod control;
 mod event;
+mod fault;
+mod inject;
 mod request;
 
 pub use config::{ConfigError, ScsiConfig, MAX_REQUEST_QUEUES};
@@ -25,15 +28,18 @@ use hospes_device::counters::Counted;
 use hospes_scsi::{Queue, Target, UnitAddress};
 use protocol::virtio_scsi::{
     Event, Lun, CONTROL_QUEUE, DEVICE_ID, EVENT_QUEUE, FIRST_REQUEST_QUEUE, F_CHANGE, F_HOTPLUG,
+    F_T10_PI,
 };
 use serde_json::{json, Value};
 
 use crate::device::{ActivateError, Activation, VirtioDevice};
+use crate::notify::DeviceState;
 use crate::queue::{Chain, VirtQueue};
 use crate::worker::Worker;
 use config::ConfigSpace;
-use control::ControlCounters;
+use control::{Control, ControlCounters};
 use event::Events;
+use fault::Faulty;
 use request::Request;
 
 /// PCI class code of a SCSI controller.
@@ -57,6 +63,7 @@ struct Shared {
     lanes: Vec<Queue>,
     control: ControlCounters,
     events: Events,
+    faulty: Arc<Faulty>,
 }
 
 /// The threads of a host that a driver runs.
@@ -64,6 +71,7 @@ struct Running {
     requests: Vec<Worker>,
     control: Worker,
     queues: Vec<Arc<VirtQueue>>,
+    state: Arc<DeviceState>,
 }
 
 impl ScsiHost {
@@ -74,12 +82,16 @@ impl ScsiHost {
     /// [`ConfigError`] for the first setting that cannot be.
     pub fn new(config: &ScsiConfig, target: Arc<Target>) -> Result<Arc<Self>, ConfigError> {
         config.check()?;
+        let queues = usize::from(FIRST_REQUEST_QUEUE.saturating_add(config.request_queues));
+        let entries = queues.saturating_mul(config.queue_size.into());
+        let faulty = Arc::new(Faulty::new(entries));
         let shared = Shared {
             space: ConfigSpace::new(config),
             lanes: (0..config.request_queues).map(|_| target.queue()).collect(),
             target,
             control: ControlCounters::default(),
-            events: Events::default(),
+            events: Events::new(faulty.clone()),
+            faulty,
         };
         Ok(Arc::new(Self {
             config: config.clone(),
@@ -125,6 +137,7 @@ impl ScsiHost {
                 .collect::<io::Result<_>>()?,
             control: self.spawn_control(control, requests)?,
             queues,
+            state: activation.state.clone(),
         })
     }
 
@@ -134,7 +147,7 @@ impl ScsiHost {
         let name = format!("{}-q{lane}", self.config.name);
         Worker::spawn(name, vec![queue], move |queue| {
             if let Some(lane) = shared.lanes.get(lane) {
-                queue.drain(|chain| shared.request(lane, chain));
+                queue.drain(|chain| shared.request(queue.index(), lane, chain));
             }
         })
     }
@@ -148,9 +161,13 @@ impl ScsiHost {
         let name = format!("{}-ctl", self.config.name);
         Worker::spawn(name, queues, move |queue| match queue.index() {
             CONTROL_QUEUE => {
-                queue.drain(|chain| {
-                    control::serve(chain, &requests, &shared.target, &shared.control);
-                });
+                let control = Control {
+                    requests: &requests,
+                    target: &shared.target,
+                    counters: &shared.control,
+                    faulty: &shared.faulty,
+                };
+                queue.drain(|chain| control::serve(chain, &control));
             }
             EVENT_QUEUE => shared.events.buffers_posted(),
             _ => {}
@@ -163,9 +180,15 @@ impl ScsiHost {
 }
 
 impl Shared {
-    fn request(&self, lane: &Queue, chain: Chain) {
-        if let Some((request, command)) = Request::accept(chain, self.space.field_sizes()) {
-            lane.submit(command, move |outcome| request.complete(outcome));
+    fn request(&self, queue: u16, lane: &Queue, chain: Chain) {
+        let Some((request, command)) = Request::accept(chain, self.space.field_sizes()) else {
+            return;
+        };
+        if !self.faulty.is_armed() {
+            return lane.submit(command, move |outcome| request.complete(outcome));
+        }
+        if let Some((request, command, delay)) = self.faulty.command(queue, request, command) {
+            lane.submit_after(command, delay, move |outcome| request.complete(outcome));
         }
     }
 }
@@ -180,7 +203,7 @@ impl VirtioDevice for ScsiHost {
     }
 
     fn features(&self) -> u64 {
-        (1 << F_HOTPLUG) | (1 << F_CHANGE)
+        (1 << F_HOTPLUG) | (1 << F_CHANGE) | (u64::from(self.config.protection) << F_T10_PI)
     }
 
     fn queue_sizes(&self) -> Vec<u16> {
@@ -189,7 +212,8 @@ impl VirtioDevice for ScsiHost {
     }
 
     fn config_read(&self, offset: u64, data: &mut [u8]) {
-        self.shared.space.read(offset, data);
+        let faults = self.shared.faulty.faults.of_config();
+        self.shared.space.read(offset, data, &faults);
     }
 
     fn config_write(&self, offset: u64, data: &[u8]) {
@@ -197,6 +221,7 @@ impl VirtioDevice for ScsiHost {
     }
 
     fn activate(&self, activation: Activation) -> Result<(), ActivateError> {
+        self.shared.space.start(activation.features);
         let running = self.spawn(&activation)?;
         let events = running
             .queues
@@ -218,6 +243,7 @@ impl VirtioDevice for ScsiHost {
             requests,
             control,
             queues,
+            ..
         }) = self.running().take()
         else {
             self.shared.space.reset();
@@ -229,6 +255,7 @@ impl VirtioDevice for ScsiHost {
         drop(requests);
         self.shared.target.reset();
         drop(control);
+        self.shared.faulty.release();
         for queue in &queues {
             queue.wait_idle();
         }
@@ -247,6 +274,7 @@ impl Counted for ScsiHost {
         json!({
             "control": self.shared.control,
             "events": self.shared.events.counters(),
+            "faults": self.shared.faulty.faults.counters(),
             "units": self.shared.target.counters(),
         })
     }

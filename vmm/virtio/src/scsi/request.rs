@@ -3,16 +3,19 @@
 //! One SCSI command on a request queue (VIRTIO 1.3, section 5.6.6.1).
 //!
 //! A chain is, in this order: header and data-out to be read, response and
-//! data-in to be written. The data is never copied here: the target is given
-//! scatter lists of guest memory.
+//! data-in to be written. Where protection information (PI) was negotiated, it
+//! comes before the data of its direction, and the header has its length. The
+//! data is never copied here: the target is given scatter lists of guest memory.
 
 use std::mem::size_of;
 
 use hospes_device::memory::SgList;
-use hospes_scsi::{CdbBytes, Command, Outcome, Response, TaskAttribute};
+use hospes_scsi::{
+    CdbBytes, Command, Outcome, ProtectionBuffers, Response, SeparateProtection, TaskAttribute,
+};
 use protocol::scsi::lun::{Lun as TargetLun, REPORT_LUNS_WELL_KNOWN};
 use protocol::virtio_scsi::{
-    BadLun, CommandRequest, Lun, LunField, ResponseCode, ResponseHeader,
+    BadLun, CommandRequest, CommandRequestPi, Lun, LunField, ResponseCode, ResponseHeader,
     TaskAttribute as RawAttribute, CDB_SIZE,
 };
 use thiserror::Error;
@@ -20,10 +23,14 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::config::{FieldSizes, MAX_SENSE_SIZE};
+use super::fault::{self, Ending};
 use crate::queue::{Chain, ChainFault};
 
 /// Length of a request header without its command descriptor block.
 const PREFIX_LEN: usize = size_of::<CommandRequest>() - CDB_SIZE;
+
+/// The same, where it has the lengths of protection information.
+const PREFIX_LEN_PI: usize = size_of::<CommandRequestPi>() - CDB_SIZE;
 
 /// Length of the fixed part of a response.
 const RESPONSE_LEN: usize = size_of::<ResponseHeader>();
@@ -42,6 +49,8 @@ enum Malformed {
     ShortResponse(u64),
     #[error("data in both directions, {0} bytes out and {1} in")]
     Bidirectional(u64, u64),
+    #[error("{0} bytes of protection information out and {1} in do not go with the buffers")]
+    Protection(u64, u64),
     #[error("LUN field: {0:?}")]
     Lun(BadLun),
     #[error("task attribute {0}")]
@@ -67,7 +76,18 @@ pub(super) struct Request {
     chain: Option<Chain>,
     response: SgList,
     data_len: u64,
+    /// Bytes of protection information ahead of data-in.
+    protection_len: u64,
     reads: bool,
+    /// What is to go wrong with the answer.
+    ending: Option<Box<Ending>>,
+}
+
+/// The buffers of a request beside header and response.
+struct Data {
+    out: SgList,
+    input: SgList,
+    protection: ProtectionBuffers,
 }
 
 impl Request {
@@ -77,15 +97,15 @@ impl Request {
         let mut response = buffers.writable;
         let data_in = response.split_off(RESPONSE_LEN.saturating_add(sizes.sense) as u64);
         let mut header = buffers.readable;
-        let data_out = header.split_off(PREFIX_LEN.saturating_add(sizes.cdb) as u64);
+        let data_out = header.split_off(header_len(sizes) as u64);
 
-        let data_len = data_in.len().saturating_add(data_out.len());
-        let reads = !data_in.is_empty();
-        let request = Self {
+        let mut request = Self {
             chain: Some(chain),
             response,
-            data_len,
-            reads,
+            data_len: data_in.len().saturating_add(data_out.len()),
+            protection_len: 0,
+            reads: !data_in.is_empty(),
+            ending: None,
         };
         let parsed = match buffers.fault {
             Some(fault) => Err(Malformed::Chain(fault)),
@@ -100,8 +120,13 @@ impl Request {
         }
     }
 
+    /// Says what goes wrong when the request is answered.
+    pub(super) fn end_with(&mut self, ending: Ending) {
+        self.ending = Some(Box::new(ending));
+    }
+
     fn parse(
-        &self,
+        &mut self,
         header: &SgList,
         sizes: FieldSizes,
         data_out: SgList,
@@ -114,7 +139,8 @@ impl Request {
         if !data_out.is_empty() && !data_in.is_empty() {
             return Err(Malformed::Bidirectional(data_out.len(), data_in.len()));
         }
-        let raw = read_header(header, sizes.cdb)?;
+        let raw = read_header(header, sizes)?;
+        let data = self.split_protection(&raw, sizes, data_out, data_in)?;
         let (target, lun) = decode_lun(raw.lun).map_err(Malformed::Lun)?;
         Ok(Command {
             target,
@@ -122,8 +148,47 @@ impl Request {
             tag: raw.tag.get(),
             attribute: decode_attribute(raw.task_attr)?,
             cdb: CdbBytes::new(raw.cdb.get(..sizes.cdb).unwrap_or(&raw.cdb)),
-            data_out,
-            data_in,
+            data_out: data.out,
+            data_in: data.input,
+            protection: data.protection,
+        })
+    }
+
+    /// Takes the protection information from the front of the data.
+    fn split_protection(
+        &mut self,
+        raw: &CommandRequestPi,
+        sizes: FieldSizes,
+        mut out: SgList,
+        mut input: SgList,
+    ) -> Result<Data, Malformed> {
+        if !sizes.protection {
+            let protection = ProtectionBuffers::Interleaved;
+            return Ok(Data {
+                out,
+                input,
+                protection,
+            });
+        }
+        let len = (raw.pi_bytesout.get().into(), raw.pi_bytesin.get().into());
+        if len.0 > out.len() || len.1 > input.len() {
+            return Err(Malformed::Protection(len.0, len.1));
+        }
+        let protection = match len {
+            (0, 0) => ProtectionBuffers::Stripped,
+            (out_len, in_len) => {
+                let (data_out, data_in) = (out.split_off(out_len), input.split_off(in_len));
+                let out = std::mem::replace(&mut out, data_out);
+                let input = std::mem::replace(&mut input, data_in);
+                ProtectionBuffers::Separate(Box::new(SeparateProtection { out, input }))
+            }
+        };
+        self.data_len = out.len().saturating_add(input.len());
+        self.protection_len = len.1;
+        Ok(Data {
+            out,
+            input,
+            protection,
         })
     }
 
@@ -136,13 +201,13 @@ impl Request {
 
     /// Answers with what became of the command.
     pub(super) fn complete(mut self, outcome: Outcome) {
+        let (code, outcome) = match &self.ending {
+            None => (fault::code_of(&outcome), outcome),
+            Some(ending) => ending.outcome(outcome, self.data_len),
+        };
         match outcome {
-            Outcome::Completed(response) => self.answer(ResponseCode::OK, Some(&response)),
-            Outcome::NoTarget => self.answer(ResponseCode::BAD_TARGET, None),
-            Outcome::Overrun { .. } => self.answer(ResponseCode::OVERRUN, None),
-            Outcome::Aborted => self.answer(ResponseCode::ABORTED, None),
-            Outcome::Reset => self.answer(ResponseCode::RESET, None),
-            Outcome::Failed => self.answer(ResponseCode::FAILURE, None),
+            Outcome::Completed(response) => self.answer(code, Some(&response)),
+            _ => self.answer(code, None),
         }
     }
 
@@ -161,12 +226,26 @@ impl Request {
             None => &mut bytes,
         };
         let transferred = self.fill(bytes, code, response);
+        if let Some(ending) = self.ending.take() {
+            return self.end(*ending, chain, bytes, transferred);
+        }
         let written = self.response.write_at(0, bytes) as u64;
         let total = written.saturating_add(transferred);
         chain.complete(u32::try_from(total).unwrap_or(u32::MAX));
     }
 
-    /// Fills in a response; returns the bytes of data-in that came with it.
+    /// The end of [`answer`](Self::answer) where something is to go wrong.
+    fn end(&self, mut ending: Ending, chain: Chain, bytes: &mut [u8], transferred: u64) {
+        ending.overwrite(bytes);
+        let mut written = 0;
+        if ending.is_written() {
+            written = self.response.write_at(0, bytes) as u64;
+        }
+        let total = written.saturating_add(transferred);
+        ending.complete(chain, u32::try_from(total).unwrap_or(u32::MAX));
+    }
+
+    /// Fills in a response; returns the bytes behind it that were written.
     fn fill(&self, bytes: &mut [u8], code: ResponseCode, response: Option<&Response>) -> u64 {
         let Some((header, sense)) = bytes.split_at_mut_checked(RESPONSE_LEN) else {
             return 0;
@@ -187,10 +266,12 @@ impl Request {
         };
         header.copy_from_slice(raw.as_bytes());
         let transferred = response.map_or(0, |response| response.transferred);
-        if self.reads {
-            transferred
-        } else {
-            0
+        // What is counted has no gaps, and protection information comes first.
+        match (self.reads, self.protection_len) {
+            (false, _) => 0,
+            (true, 0) => transferred,
+            (true, len) if transferred == self.data_len => len.saturating_add(transferred),
+            (true, _) => 0,
         }
     }
 }
@@ -201,16 +282,39 @@ impl Drop for Request {
     }
 }
 
-/// The header, with a command descriptor block of `cdb_size` bytes.
-fn read_header(list: &SgList, cdb_size: usize) -> Result<CommandRequest, Malformed> {
-    let mut bytes = [0; size_of::<CommandRequest>()];
-    let len = PREFIX_LEN.saturating_add(cdb_size);
+/// The length of a header before the data.
+fn header_len(sizes: FieldSizes) -> usize {
+    let prefix = if sizes.protection {
+        PREFIX_LEN_PI
+    } else {
+        PREFIX_LEN
+    };
+    prefix.saturating_add(sizes.cdb)
+}
+
+/// The header, in the form that can hold everything.
+fn read_header(list: &SgList, sizes: FieldSizes) -> Result<CommandRequestPi, Malformed> {
+    let mut bytes = [0; size_of::<CommandRequestPi>()];
+    let len = header_len(sizes);
     let wanted = bytes.get_mut(..len).unwrap_or_default();
-    let read = list.read_at(0, wanted);
-    if read < len {
+    if list.read_at(0, wanted) < len {
         return Err(Malformed::ShortHeader(list.len()));
     }
-    CommandRequest::read_from_bytes(&bytes).map_err(|_| Malformed::ShortHeader(list.len()))
+    if sizes.protection {
+        return CommandRequestPi::read_from_bytes(&bytes)
+            .map_err(|_| Malformed::ShortHeader(list.len()));
+    }
+    let (plain, _) =
+        CommandRequest::read_from_prefix(&bytes).map_err(|_| Malformed::ShortHeader(list.len()))?;
+    Ok(CommandRequestPi {
+        lun: plain.lun,
+        tag: plain.tag,
+        task_attr: plain.task_attr,
+        prio: plain.prio,
+        crn: plain.crn,
+        cdb: plain.cdb,
+        ..CommandRequestPi::default()
+    })
 }
 
 /// Target and unit that a LUN field names.

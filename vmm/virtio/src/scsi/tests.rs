@@ -2,6 +2,7 @@
 
 //! A host with a small unit behind it, driven as a driver does.
 
+mod faults;
 mod rig;
 
 use std::mem::size_of;

@@ -48,6 +48,7 @@ pub(super) struct Rig {
     pub(super) host: Arc<ScsiHost>,
     pub(super) guests: Vec<GuestQueue>,
     pub(super) queues: Vec<Arc<VirtQueue>>,
+    pub(super) state: Arc<DeviceState>,
 }
 
 /// A running host with one request queue, with LUN 0's unit attention out of the way.
@@ -69,6 +70,7 @@ pub(super) fn stopped_rig() -> Rig {
         host,
         guests: Vec::new(),
         queues: Vec::new(),
+        state: DeviceState::new(Interrupts::new()),
     }
 }
 
@@ -96,6 +98,7 @@ impl Rig {
             })
             .collect();
         let queues = self.queues.iter().cloned().map(Some).collect();
+        self.state = state.clone();
         let features = self.host.features();
         self.host
             .activate(Activation {
@@ -174,13 +177,8 @@ impl Rig {
     }
 
     pub(super) fn tmf(&mut self, subtype: TmfSubtype, lun: u16, tag: u64) -> ResponseCode {
-        let request = TmfRequest {
-            kind: U32::new(ControlType::TMF.0),
-            subtype: U32::new(subtype.0),
-            lun: Lun::new(0, lun).unwrap().to_flat(),
-            tag: U64::new(tag),
-        };
-        self.control(request.as_bytes(), 1);
+        self.offer_function(subtype, lun, tag);
+        self.returned(CONTROL_QUEUE);
         let mut answer = [0];
         self.memory
             .read_slice(&mut answer, GuestAddress(DATA))
@@ -188,7 +186,23 @@ impl Rig {
         ResponseCode(answer[0])
     }
 
+    /// Asks for a task management function, and waits for nothing.
+    pub(super) fn offer_function(&mut self, subtype: TmfSubtype, lun: u16, tag: u64) {
+        let request = TmfRequest {
+            kind: U32::new(ControlType::TMF.0),
+            subtype: U32::new(subtype.0),
+            lun: Lun::new(0, lun).unwrap().to_flat(),
+            tag: U64::new(tag),
+        };
+        self.offer_control(request.as_bytes(), 1);
+    }
+
     pub(super) fn control(&mut self, request: &[u8], answer_len: u32) -> u32 {
+        self.offer_control(request, answer_len);
+        self.returned(CONTROL_QUEUE).1
+    }
+
+    fn offer_control(&mut self, request: &[u8], answer_len: u32) {
         self.memory
             .write_slice(request, GuestAddress(DATA + 64))
             .unwrap();
@@ -197,7 +211,6 @@ impl Rig {
             (DATA, answer_len, WRITE),
         ];
         self.offer(CONTROL_QUEUE, 0, &buffers);
-        self.returned(CONTROL_QUEUE).1
     }
 
     /// Waits until a command is where task management finds it.
