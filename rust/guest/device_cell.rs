@@ -5,12 +5,15 @@
 //! A device's accesses are invisible to the compiler and, for a device that is not trusted, may
 //! come at any time. Hence such memory is only ever copied, as a whole, with volatile accesses:
 //! what is checked is then what is used. There is no way to get a reference to its inside.
+//!
+//! A cell is aligned so that it can be copied in few large pieces.
 
 use core::{
     cell::UnsafeCell,
     mem::{
         align_of,
-        size_of, //
+        size_of,
+        MaybeUninit, //
     },
     ptr, //
 };
@@ -36,7 +39,7 @@ use zerocopy::{
 /// cell.set([1, 2, 3, 4]);
 /// assert_eq!(cell.read_prefix::<[u8; 2]>(), [1, 2]);
 /// ```
-#[repr(transparent)]
+#[repr(C, align(8))]
 pub struct DeviceCell<T>(UnsafeCell<T>);
 
 // SAFETY: By the type invariant, shared references only serve to copy the value out.
@@ -80,18 +83,16 @@ impl<T: FromBytes> DeviceCell<T> {
     /// Copies the value out, whatever the device has made of it.
     #[inline]
     pub fn read(&self) -> T {
-        // SAFETY: The pointer comes from a reference. A device may be writing at the same time,
-        // for which the access is volatile; no bytes that may be seen are invalid for `T`.
-        unsafe { ptr::read_volatile(self.0.get()) }
+        self.read_prefix()
     }
 
     /// Copies the first bytes of the value out.
     #[inline]
     pub fn read_prefix<P: FromBytes>(&self) -> P {
         const { assert!(size_of::<P>() <= size_of::<T>()) };
-        const { assert!(align_of::<P>() <= align_of::<T>()) };
-        // SAFETY: As in `read`; `P` is inside the cell and no more aligned by the assertions.
-        unsafe { ptr::read_volatile(self.0.get().cast::<P>()) }
+        // SAFETY: The pointer comes from a reference, is as aligned as a cell is, and `P` is inside
+        // the cell by the assertion.
+        unsafe { copy_out(self.0.get().cast()) }
     }
 
     /// Copies bytes from `offset` on to `to`, as many as there are in both. Returns their number.
@@ -100,11 +101,54 @@ impl<T: FromBytes> DeviceCell<T> {
         let from = self.0.get().cast::<u8>();
         for (index, byte) in to.iter_mut().take(len).enumerate() {
             // SAFETY: `offset + index` is below the size of the cell: `index` is below `len`,
-            // which is 0 or at most the size less `offset`. Else as in `read`.
+            // which is 0 or at most the size less `offset`. A device may be writing at the same
+            // time, for which the access is volatile.
             *byte = unsafe { ptr::read_volatile(from.add(offset).add(index)) };
         }
         len
     }
+}
+
+/// Copies a `P` out of memory that a device may be writing, by volatile accesses of at most eight
+/// bytes.
+///
+/// # Safety
+///
+/// `from` must be valid for reads of a `P`, and a multiple of eight.
+#[inline]
+unsafe fn copy_out<P: FromBytes>(from: *const u8) -> P {
+    let mut value = MaybeUninit::<P>::uninit();
+    let to = value.as_mut_ptr().cast::<u8>();
+    let mut at = 0;
+    // SAFETY: All accesses are inside a `P` at either end, and aligned at `from`, as larger ones
+    // come first. Then all bytes are written, and any are valid for a `P`.
+    unsafe {
+        while size_of::<P>() - at >= size_of::<u64>() {
+            copy_piece::<u64>(from, to, &mut at);
+        }
+        if size_of::<P>() - at >= size_of::<u32>() {
+            copy_piece::<u32>(from, to, &mut at);
+        }
+        while size_of::<P>() - at > 0 {
+            copy_piece::<u8>(from, to, &mut at);
+        }
+        value.assume_init()
+    }
+}
+
+/// Copies one `N` at `at`, which grows by its size.
+///
+/// # Safety
+///
+/// `from` and `to` must be valid at `at`, and `from` aligned there.
+#[inline]
+unsafe fn copy_piece<N: Copy>(from: *const u8, to: *mut u8, at: &mut usize) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        let piece = ptr::read_volatile(from.add(*at).cast::<N>());
+        to.add(*at).cast::<N>().write_unaligned(piece);
+    }
+    *at = at.wrapping_add(size_of::<N>());
 }
 
 /// A request that a device reads, and the response that it writes.
@@ -128,7 +172,7 @@ impl<Q: IntoBytes, R: FromBytes + IntoBytes> Exchange<Q, R> {
     }
 }
 
-// SAFETY: Two cells, each transparent over its type, and padding. Any bytes are valid for the
+// SAFETY: Two cells, each its type and padding. Any bytes are valid for the
 // types, so zeros are.
 unsafe impl<Q: FromBytes, R: FromBytes> Zeroable for Exchange<Q, R> {}
 

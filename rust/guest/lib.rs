@@ -7,6 +7,7 @@
 //! - [`scsi`]: SCSI hosts and commands;
 //! - [`virtio_scsi`]: what joins the two, SCSI commands as requests of a virtqueue;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
+//! - [`counters`]: what a driver counts, in debugfs;
 //! - [`alloc`], [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
 //!   the same name.
 //!
@@ -18,12 +19,15 @@
 
 pub mod alloc;
 pub mod completion;
+pub mod counters;
 pub mod device_cell;
+mod lock;
 pub mod param;
 pub mod ratelimit;
 pub mod scsi;
 pub mod virtio;
 pub mod virtio_scsi;
+mod word;
 pub mod work;
 
 // The C interfaces, those of the `kernel` crate included.

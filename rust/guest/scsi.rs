@@ -31,7 +31,8 @@ pub use self::command::{
     Busy,
     Command,
     Direction,
-    Unit, //
+    Unit,
+    CDB_ROOM, //
 };
 pub use self::device::{
     Device,
@@ -49,7 +50,8 @@ pub use self::eh::{
 };
 pub use self::host::{
     Host,
-    Limits, //
+    Limits,
+    Protection, //
 };
 pub use self::queue_map::{
     usable_queues,

@@ -13,7 +13,11 @@
 //! Not obvious: virtqueues belong to the *binding* of driver and device, not to the driver. When
 //! the driver is unbound, or its probe fails, [`Adapter`] resets the device, takes back from the
 //! queues what the device has not returned, and deletes them. A [`Virtqueue`] that somebody
-//! still holds then refuses everything.
+//! still holds then refuses everything. Suspend does the same, but for the time of it: the adapter
+//! makes the queues again before the driver's `restore`, and they are the same [`Virtqueue`]s.
+//!
+//! A device that does what no device may do breaks a queue. Once that is seen, by an interrupt
+//! or by who calls [`Queues::fail`], the device is stopped, and everything in flight is dropped.
 //!
 //! Byte order: VIRTIO 1.x is little-endian, a legacy device has the byte order of its guest. The
 //! wrappers leave bytes as they are, so they are for little-endian machines.
@@ -54,6 +58,7 @@ pub use self::queues::{
 };
 pub use self::segments::Segments;
 pub use self::virtqueue::{
+    Counts,
     Kick,
     Refusal,
     Refused,

@@ -2,12 +2,14 @@
 
 //! SCSI commands as requests of a virtqueue.
 //!
-//! A command whose private data is an [`Exchange`] can be given to a virtqueue: the device reads
+//! A command whose private data is an [`Envelope`] can be given to a virtqueue: the device reads
 //! the request and the data that goes out, and writes the response and the data that comes in.
-//! All of that memory belongs to the command: the exchange is in the memory behind it, the data in
-//! pages that its request holds until it is completed.
+//! Protection information (PI) goes ahead of the data in either direction. All of that memory
+//! belongs to the command: the envelope is in the memory behind it, the data and its PI in pages
+//! that its request holds until it is completed.
 
 use crate::{
+    bindings,
     device_cell::Exchange,
     scsi::{
         Command,
@@ -20,8 +22,13 @@ use crate::{
     }, //
 };
 use core::{
+    marker::PhantomPinned,
+    mem::size_of,
     pin::Pin,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::prelude::*;
 use zerocopy::{
@@ -29,15 +36,81 @@ use zerocopy::{
     IntoBytes, //
 };
 
+/// A request and its response, behind a SCSI command.
+///
+/// It stays where it is, and is used for one command after the other. Hence the scatterlists that
+/// tell the queue where the two are have to be made only once.
+///
+/// # Invariants
+///
+/// `lists` are zeros, or name the first bytes of the request and all of the response.
+pub struct Envelope<Q, R> {
+    exchange: Exchange<Q, R>,
+    lists: [bindings::scatterlist; 2],
+    _pin: PhantomPinned,
+}
+
+// SAFETY: Zeros are valid for an exchange and for scatterlists, and are allowed by the invariant.
+unsafe impl<Q: FromBytes, R: FromBytes> Zeroable for Envelope<Q, R> {}
+
+// SAFETY: The pointers in the scatterlists are to the envelope itself.
+unsafe impl<Q: Send, R: Send> Send for Envelope<Q, R> {}
+
+impl<Q: FromBytes + IntoBytes, R: FromBytes + IntoBytes> Envelope<Q, R> {
+    /// Puts a request in, and the beginning of the response in case that the device does not
+    /// write one. The request may be shorter than there is room for: what the device gets has the
+    /// length of `P`.
+    #[inline]
+    pub fn fill<P: IntoBytes, S: IntoBytes>(self: Pin<&mut Self>, request: P, response: S) {
+        // SAFETY: Nothing is moved out of it here.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.exchange.request.set_prefix(request);
+        this.exchange.response.set_prefix(response);
+        if this.lists[0].length != size_of::<P>() as u32 {
+            this.make_lists(size_of::<P>() as u32);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_lists(&mut self, request_len: u32) {
+        let [request, response] = &mut self.lists;
+        // INVARIANT: Each names what it should.
+        // SAFETY: The memory behind a command is in whole pages or comes from kmalloc, so that it
+        // has a page. The request is as long as that or longer, by the assertion in `set_prefix`.
+        unsafe {
+            bindings::sg_init_one(request, self.exchange.request.as_ptr().cast(), request_len);
+            bindings::sg_init_one(
+                response,
+                self.exchange.response.as_ptr().cast(),
+                size_of::<R>() as u32,
+            );
+        }
+    }
+}
+
+impl<Q, R: FromBytes> Envelope<Q, R> {
+    /// Copies the beginning of the response out.
+    #[inline]
+    pub fn response<P: FromBytes>(&self) -> P {
+        self.exchange.response.read_prefix()
+    }
+
+    /// Copies bytes of the response from `offset` on to `to`, as many as there are in both.
+    pub fn copy_response(&self, offset: usize, to: &mut [u8]) -> usize {
+        self.exchange.response.copy_to(offset, to)
+    }
+}
+
 // SAFETY:
-// - The exchange is behind the command, in memory of the block layer; the scatterlist is the
-//   command's. Both stay until it is completed, and only its owner can complete it. The error
+// - The envelope is behind the command, in memory of the block layer; the scatterlists are the
+//   command's. All stay until it is completed, and only its owner can complete it. The error
 //   handling takes a command away that is not completed only after its callbacks claim success,
 //   which they cannot while the command has an owner.
 // - The exchange is written only through the command.
 unsafe impl<T, Q, R> Token for Command<T>
 where
-    T: Driver<Private = Exchange<Q, R>>,
+    T: Driver<Private = Envelope<Q, R>>,
     Q: IntoBytes,
     R: FromBytes,
 {
@@ -53,29 +126,43 @@ where
     }
 
     #[inline]
-    fn readable(&self, mut segments: Pin<&mut Segments>) {
-        // SAFETY: The memory behind a command is in whole pages or comes from kmalloc.
-        unsafe { segments.as_mut().push_cell(&self.private().request) };
-        if self.direction() == Direction::Out {
-            push_data(self, segments);
-        }
+    fn readable(&self, segments: Pin<&mut Segments>) {
+        push(self, 0, Direction::Out, segments);
     }
 
     #[inline]
-    fn writable(&self, mut segments: Pin<&mut Segments>) {
-        // SAFETY: The memory behind a command is in whole pages or comes from kmalloc.
-        unsafe { segments.as_mut().push_cell(&self.private().response) };
-        if self.direction() == Direction::In {
-            push_data(self, segments);
-        }
+    fn writable(&self, segments: Pin<&mut Segments>) {
+        push(self, 1, Direction::In, segments);
     }
 }
 
+/// Adds the envelope's list with this index, and what goes in that direction.
 #[inline]
-fn push_data<T: Driver>(command: &Command<T>, segments: Pin<&mut Segments>) {
-    if let Some(list) = command.data() {
-        // SAFETY: The SCSI layer has made the list, with an end mark, and keeps it for as long
-        // as the command is not completed.
-        unsafe { segments.push_list(list.as_ptr()) };
+fn push<T, Q, R>(
+    command: &Command<T>,
+    index: usize,
+    direction: Direction,
+    mut segments: Pin<&mut Segments>,
+) where
+    T: Driver<Private = Envelope<Q, R>>,
+{
+    let lists = &command.private().lists;
+    if let Some(list) = lists.get(index).filter(|list| list.length != 0) {
+        // SAFETY: One that is not zeros names memory of the envelope by its invariant, and is
+        // there as long as the command.
+        unsafe { segments.as_mut().push_list(ptr::from_ref(list).cast_mut()) };
+    }
+    if command.direction() != direction {
+        return;
+    }
+    // SAFETY: The SCSI layer has made both lists, with end marks, and keeps them for as long as
+    // the command is not completed.
+    unsafe {
+        if let Some(list) = command.protection() {
+            segments.as_mut().push_list(list.as_ptr());
+        }
+        if let Some(list) = command.data() {
+            segments.as_mut().push_list(list.as_ptr());
+        }
     }
 }

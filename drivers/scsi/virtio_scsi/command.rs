@@ -5,24 +5,26 @@
 use crate::hba::Hba;
 use core::mem::size_of;
 use guest::{
-    device_cell::Exchange,
     scsi::{
         Busy,
         Command,
         Direction,
         HostByte,
-        Status, //
+        Status,
+        CDB_ROOM, //
     },
     virtio::{
         Kick,
         Refusal,
         Refused, //
-    }, //
+    },
+    virtio_scsi::Envelope, //
 };
 use kernel::prelude::*;
 use protocol::virtio_scsi::{
     Anomaly,
     CommandRequest,
+    CommandRequestPi,
     CommandResponse,
     Lun,
     Outcome,
@@ -31,26 +33,35 @@ use protocol::virtio_scsi::{
     TaskAttribute,
     CDB_SIZE, //
 };
-use zerocopy::little_endian::U64;
+use zerocopy::little_endian::{
+    U32,
+    U64, //
+};
 
 /// What is behind each command: its request and its response.
-pub(crate) type Private = Exchange<CommandRequest, CommandResponse>;
+///
+/// There is room for the header with protection information; without that, the shorter one is
+/// at the beginning of it.
+pub(crate) type Private = Envelope<CommandRequestPi, CommandResponse>;
+
+/// The SCSI layer has a command in as many bytes as a request.
+const _: () = assert!(CDB_ROOM == CDB_SIZE);
 
 /// Sends a command to the device.
 ///
 /// # Errors
 ///
 /// The command, if its queue is full.
+#[inline]
 pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hba>> {
-    let queue = hba.requests.get(usize::from(command.queue()));
-    let (Some(queue), Some(request)) = (queue, request(&command)) else {
+    let Some(queue) = hba.requests.get(usize::from(command.queue())) else {
         command.complete(HostByte::BAD_TARGET, Status::GOOD);
         return Ok(());
     };
-    let exchange = command.private_mut();
-    exchange.request.set(request);
-    exchange.response.set_prefix(ResponseHeader::UNWRITTEN);
-
+    if write_request(hba, &mut command).is_none() {
+        command.complete(HostByte::BAD_TARGET, Status::GOOD);
+        return Ok(());
+    }
     let kick = if command.is_last() {
         Kick::Now
     } else {
@@ -61,7 +72,8 @@ pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hb
         Err(Refused { token, reason }) => match reason {
             Refusal::Full => Err(token.busy()),
             Refusal::Broken => {
-                // The device is gone, or was stopped.
+                // The device is gone, or was stopped, or else it is now.
+                hba.stop_soon();
                 token.complete(HostByte::BAD_TARGET, Status::GOOD);
                 Ok(())
             }
@@ -69,41 +81,67 @@ pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hb
     }
 }
 
-/// The request for a command, or `None` if a request cannot express it. The limits of the host
-/// are such that this is not asked for.
-fn request(command: &Command<Hba>) -> Option<CommandRequest> {
+/// Writes the request for a command, or returns `None` if a request cannot express it. The limits
+/// of the host are such that this is not asked for.
+#[inline]
+fn write_request(hba: &Hba, command: &mut Command<Hba>) -> Option<()> {
     let unit = command.unit();
-    let lun = Lun::from_linux(unit.id, unit.lun)?;
-    let mut cdb = [0; CDB_SIZE];
-    cdb.get_mut(..command.cdb().len())?
-        .copy_from_slice(command.cdb());
-    if command.direction() == Direction::Both {
-        return None;
-    }
-    Some(CommandRequest {
-        lun: lun.to_flat(),
+    let request = CommandRequest {
+        lun: Lun::from_linux(unit.id, unit.lun)?.to_flat(),
         tag: U64::new(command.tag().into()),
         task_attr: TaskAttribute::SIMPLE.0,
         prio: 0,
         crn: 0,
-        cdb,
-    })
+        cdb: command.cdb_padded(),
+    };
+    if command.direction() == Direction::Both {
+        return None;
+    }
+    if hba.protection {
+        write_protected(command, request);
+    } else {
+        let response = ResponseHeader::UNWRITTEN;
+        command.private_mut().fill(request, response);
+    }
+    Some(())
+}
+
+/// Writes a request with the longer header, for protection information ahead of the data.
+#[inline(never)]
+fn write_protected(command: &mut Command<Hba>, request: CommandRequest) {
+    let len = U32::new(command.protection_len());
+    let (pi_bytesout, pi_bytesin) = match command.direction() {
+        Direction::Out => (len, U32::ZERO),
+        Direction::In => (U32::ZERO, len),
+        Direction::None | Direction::Both => (U32::ZERO, U32::ZERO),
+    };
+    let request = CommandRequestPi {
+        lun: request.lun,
+        tag: request.tag,
+        task_attr: request.task_attr,
+        prio: request.prio,
+        crn: request.crn,
+        pi_bytesout,
+        pi_bytesin,
+        cdb: request.cdb,
+    };
+    let response = ResponseHeader::UNWRITTEN;
+    command.private_mut().fill(request, response);
 }
 
 /// Completes a command that the device has returned.
+#[inline]
 pub(crate) fn finish(hba: &Hba, mut command: Command<Hba>, used_len: u32) {
-    let header: ResponseHeader = command.private().response.read_prefix();
+    let header: ResponseHeader = command.private().response();
     let outcome = header.check(used_len, command.data_len());
     if let Some(anomaly) = outcome.anomaly {
         complain(hba, anomaly);
     }
     command.set_residual(outcome.residual);
     if outcome.sense_len != 0 {
-        let (exchange, sense) = command.private_and_sense();
+        let (envelope, sense) = command.private_and_sense();
         if let Some(sense) = sense.get_mut(..outcome.sense_len) {
-            exchange
-                .response
-                .copy_to(size_of::<ResponseHeader>(), sense);
+            envelope.copy_response(size_of::<ResponseHeader>(), sense);
         }
     }
     let (host, status) = result(&outcome);

@@ -15,6 +15,7 @@ use guest::{
         Unit, //
     },
     virtio::{
+        Callback,
         Kick,
         Message,
         Virtqueue, //
@@ -85,7 +86,7 @@ impl Events {
 }
 
 impl Hba {
-    /// Lets the device report events, which are about the devices of `host`.
+    /// Lets the device report events, if it has any, which are about the devices of `host`.
     ///
     /// # Errors
     ///
@@ -93,7 +94,21 @@ impl Hba {
     pub(crate) fn start_events(&self, host: HostRef) -> Result {
         self.events.host.populate(host);
         self.events.state.lock().running = true;
-        for _ in 0..BUFFERS {
+        self.post_buffers()
+    }
+
+    /// Gives the device all buffers for events that are not anywhere else. After a suspend, these
+    /// are all but those with events that nobody has acted on yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn post_buffers(&self) -> Result {
+        if !self.reports {
+            return Ok(());
+        }
+        let reported = self.events.state.lock().reported.len;
+        for _ in reported..BUFFERS {
             let message = Message::new((), Event::default(), ());
             self.post(KBox::pin_init(message, GFP_KERNEL)?);
         }
@@ -107,15 +122,21 @@ impl Hba {
     }
 
     /// Takes the events that the device has reported. In interrupt context.
+    #[inline(never)]
     pub(crate) fn take_events(self: ArcBorrow<'_, Self>) {
-        self.event.drain(|buffer, _used_len| {
-            let mut state = self.events.state.lock();
-            if state.running {
-                state.reported.push(buffer);
-                // Fails if it is queued already, and then it is going to see this one.
-                let _ = workqueue::system_freezable().enqueue(Arc::<Self>::from(self));
-            }
+        self.event.drain(Callback::Interrupt, |buffer, _used_len| {
+            self.events.state.lock().reported.push(buffer);
         });
+        self.act_later();
+    }
+
+    /// Has reported events acted on, if there are any, in a context that may sleep.
+    fn act_later(self: ArcBorrow<'_, Self>) {
+        let state = self.events.state.lock();
+        if state.running && state.reported.len != 0 {
+            // Fails if it is queued already, and then it is going to see these, too.
+            let _ = workqueue::system_freezable().enqueue(Arc::<Self>::from(self));
+        }
     }
 
     /// Gives a buffer to the device. One that a broken device does not take is of no more use.
@@ -163,10 +184,15 @@ impl WorkItem for Hba {
         let Some(host) = this.events.host.as_ref() else {
             return;
         };
-        while let Some(buffer) = this.events.next() {
+        for _ in 0..BUFFERS {
+            let Some(buffer) = this.events.next() else {
+                return;
+            };
             this.act(host, &buffer.exchange.response.read());
             this.post(buffer);
         }
+        // A device may report without end: others come first.
+        this.as_arc_borrow().act_later();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     task::ControlQueue, //
 };
 use guest::{
+    counters::Counted,
     ratelimit::RateLimit,
     scsi::{
         Command,
@@ -19,6 +20,7 @@ use guest::{
     virtio::{
         self,
         Callback,
+        Counts,
         Virtqueue, //
     }, //
 };
@@ -31,6 +33,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     },
@@ -43,7 +49,10 @@ use kernel::{
 use protocol::virtio_scsi::{
     CONTROL_QUEUE,
     EVENT_QUEUE,
-    FIRST_REQUEST_QUEUE, //
+    FIRST_REQUEST_QUEUE,
+    F_CHANGE,
+    F_HOTPLUG,
+    F_T10_PI, //
 };
 
 /// A queue for commands.
@@ -86,6 +95,12 @@ pub(crate) struct Hba {
     dev: ARef<device::Device>,
     queues: Arc<virtio::Queues<Hba>>,
     pub(crate) counts: QueueCounts,
+    /// Whether requests have the longer header, for protection information.
+    pub(crate) protection: bool,
+    /// Whether the device reports events.
+    pub(crate) reports: bool,
+    /// Whether the driver is being unbound.
+    leaving: Atomic<i32>,
     pub(crate) control: Arc<ControlQueue>,
     pub(crate) event: Arc<EventQueue>,
     pub(crate) requests: KVec<Arc<RequestQueue>>,
@@ -127,6 +142,8 @@ impl Hba {
         // Only the request queues' interrupts are spread over the CPUs.
         queues.find(plan, u32::from(FIRST_REQUEST_QUEUE))?;
 
+        let reports = dev.has_feature(F_HOTPLUG) || dev.has_feature(F_CHANGE);
+        let protection = dev.has_feature(F_T10_PI);
         let dev: &device::Device<Core<'_>> = dev.as_ref();
         dev_info!(
             dev,
@@ -140,6 +157,9 @@ impl Hba {
                 dev: dev.into(),
                 queues: queues.clone(),
                 counts,
+                protection,
+                reports,
+                leaving: Atomic::new(0),
                 control,
                 event,
                 requests,
@@ -151,12 +171,32 @@ impl Hba {
         )
     }
 
+    /// Number of descriptors in each request queue, by the first of them.
+    pub(crate) fn ring_size(&self) -> u32 {
+        self.requests.first().map_or(0, |queue| queue.size())
+    }
+
     /// Stops the device for good. What it has is completed as failed; it takes nothing any more.
     pub(crate) fn stop(&self) {
         self.queues.stop();
     }
 
-    /// Whether a queue is broken, so that what is in it does not come back by itself.
+    /// Has the device stopped, if it is not: what is in a broken queue does not come back.
+    pub(crate) fn stop_soon(&self) {
+        self.queues.as_arc_borrow().fail();
+    }
+
+    /// From here on a command is not waited for without end: the device is to be left.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(1, Relaxed);
+    }
+
+    /// Whether the driver is being unbound.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed) != 0
+    }
+
+    /// Whether a queue is broken, or gone, so that what was in it does not come back by itself.
     pub(crate) fn is_broken(&self) -> bool {
         self.control.is_broken()
             || self.event.is_broken()
@@ -165,15 +205,34 @@ impl Hba {
 
     /// Completes what the device has returned on all request queues.
     pub(crate) fn drain_requests(&self) {
-        for queue in &self.requests {
-            self.drain(queue);
+        for index in 0..self.counts.total() {
+            self.drain(index as usize);
         }
     }
 
-    /// Completes what the device has returned on a request queue.
+    /// Completes what the device has returned on a request queue. Returns the number of commands.
     #[inline(never)]
-    fn drain(&self, queue: &RequestQueue) {
-        queue.drain(|command, used_len| command::finish(self, command, used_len));
+    pub(crate) fn drain(&self, index: usize) -> usize {
+        let Some(queue) = self.requests.get(index) else {
+            return 0;
+        };
+        let callback = if index < self.counts.interrupt as usize {
+            Callback::Interrupt
+        } else {
+            Callback::Polled
+        };
+        queue.drain(callback, |command, used_len| {
+            command::finish(self, command, used_len);
+        })
+    }
+
+    /// Takes back the task management functions that the device has answered.
+    #[inline(never)]
+    fn take_answers(&self) {
+        // Dropping one wakes who waits for it. The used length is no help: a response has one
+        // byte, and whether it was written is seen from its value.
+        self.control
+            .drain(Callback::Interrupt, |tmf, _used_len| drop(tmf));
     }
 
     /// Says what is wrong with the device, but not too often: it may be wrong all the time.
@@ -189,18 +248,28 @@ impl Hba {
 impl virtio::Handler for Hba {
     fn used(self: ArcBorrow<'_, Self>, queue: u16) {
         match queue {
-            CONTROL_QUEUE => {
-                // Dropping one wakes who waits for it. The used length is no help: a response has
-                // one byte, and whether it was written is seen from its value.
-                self.control.drain(|tmf, _used_len| drop(tmf));
-            }
+            CONTROL_QUEUE => self.take_answers(),
             EVENT_QUEUE => self.take_events(),
             _ => {
                 let index = queue.wrapping_sub(FIRST_REQUEST_QUEUE);
-                if let Some(requests) = self.requests.get(usize::from(index)) {
-                    self.drain(requests);
-                }
+                self.drain(usize::from(index));
             }
         }
+    }
+}
+
+impl Counted for Hba {
+    fn counts(&self, index: usize) -> Option<(&'static str, Counts)> {
+        let request = match index {
+            0 => return Some(("control", self.control.counts())),
+            1 => return Some(("event", self.event.counts())),
+            _ => index.wrapping_sub(usize::from(FIRST_REQUEST_QUEUE)),
+        };
+        let name = if request < self.counts.interrupt as usize {
+            "request"
+        } else {
+            "request_poll"
+        };
+        Some((name, self.requests.get(request)?.counts()))
     }
 }

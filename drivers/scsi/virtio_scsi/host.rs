@@ -50,9 +50,7 @@ impl Driver for Hba {
     }
 
     fn poll(&self, queue: u16) -> usize {
-        self.requests.get(usize::from(queue)).map_or(0, |queue| {
-            queue.poll(|command, used_len| command::finish(self, command, used_len))
-        })
+        self.drain(usize::from(queue))
     }
 
     fn map_queues(&self, maps: &mut QueueMaps<'_>) {
@@ -72,8 +70,15 @@ impl Driver for Hba {
     }
 
     /// The device answers every command in the end. If it takes long, it has its own troubles,
-    /// which giving up here would not mend.
-    fn timed_out() -> Timeout {
+    /// which giving up here would not mend. This is different once the driver is to leave, or
+    /// when a queue turns out to be broken: then commands are not waited for without end.
+    fn timed_out(&self) -> Timeout {
+        if self.is_leaving() {
+            return Timeout::Recover;
+        }
+        if self.is_broken() {
+            self.stop_soon();
+        }
         Timeout::Wait
     }
 

@@ -10,10 +10,12 @@ use crate::{
     }, //
 };
 use guest::{
+    counters::Counters,
     scsi,
     virtio, //
 };
 use kernel::{
+    c_str,
     device::{
         self,
         Core, //
@@ -26,7 +28,8 @@ use protocol::virtio_scsi::{
     CDB_SIZE,
     DEVICE_ID,
     F_CHANGE,
-    F_HOTPLUG, //
+    F_HOTPLUG,
+    F_T10_PI, //
 };
 
 guest::module_param_uint! {
@@ -44,6 +47,7 @@ pub(crate) struct VirtioScsi;
 /// A device that is driven.
 pub(crate) struct Bound {
     hba: Arc<Hba>,
+    _counters: Pin<KBox<Counters<Hba>>>,
     _host: scsi::Host<Hba>,
 }
 
@@ -53,7 +57,9 @@ impl Drop for Bound {
     /// which go last, with the binding.
     ///
     /// What is in a broken queue would be waited for without end: such a device is stopped first.
+    /// What another device does not return is left to the error handling, once its time is over.
     fn drop(&mut self) {
+        self.hba.leave();
         if self.hba.is_broken() {
             self.hba.stop();
         }
@@ -66,13 +72,17 @@ impl virtio::Driver for VirtioScsi {
     type Handler = Hba;
 
     const ID_TABLE: virtio::IdTable = &DEVICES;
+    #[cfg(not(CONFIG_BLK_DEV_INTEGRITY))]
     const FEATURES: &'static [u32] = &[F_HOTPLUG, F_CHANGE];
+    #[cfg(CONFIG_BLK_DEV_INTEGRITY)]
+    const FEATURES: &'static [u32] = &[F_HOTPLUG, F_CHANGE, F_T10_PI];
 
     fn probe(
         dev: &virtio::Device<Core<'_>>,
         queues: &Arc<virtio::Queues<Hba>>,
     ) -> Result<Pin<KBox<Bound>>> {
-        let limits = Limits::new(&config::read(dev)?);
+        let bus_device: &device::Device<Core<'_>> = dev.as_ref();
+        let mut limits = Limits::new(&config::read(dev)?);
         let counts = QueueCounts::new(
             scsi::usable_queues(limits.num_queues),
             virtscsi_poll_queues.get(),
@@ -80,16 +90,30 @@ impl virtio::Driver for VirtioScsi {
         let hba = Hba::new(dev, queues, counts)?;
         config::write_sizes(dev)?;
         queues.attach(hba.clone())?;
+        if !limits.fit(hba.ring_size()) {
+            dev_err!(bus_device, "rings of {} are too small\n", hba.ring_size());
+            return Err(EINVAL);
+        }
 
-        let bus_device: &device::Device<Core<'_>> = dev.as_ref();
         let host = scsi::Host::register(bus_device, hba.clone(), &host_limits(&hba, &limits))?;
         let reference = host.reference();
-        let bound = KBox::pin(Bound { hba, _host: host }, GFP_KERNEL)?;
+        let bound = Bound {
+            _counters: Counters::new(c_str!("virtio_scsi"), bus_device.name(), hba.clone())?,
+            hba,
+            _host: host,
+        };
+        let bound = KBox::pin(bound, GFP_KERNEL)?;
 
         dev.ready();
         bound.hba.start_events(bound._host.reference())?;
         reference.scan();
         Ok(bound)
+    }
+
+    fn restore(data: Pin<&Bound>, dev: &virtio::Device<Core<'_>>) -> Result {
+        config::write_sizes(dev)?;
+        dev.ready();
+        data.hba.post_buffers()
     }
 }
 
@@ -98,12 +122,17 @@ fn host_limits(hba: &Hba, limits: &Limits) -> scsi::Limits {
     scsi::Limits {
         queues: hba.counts.total(),
         maps: hba.counts.maps(),
-        queue_depth: hba.requests.first().map_or(0, |queue| queue.size()),
+        queue_depth: hba.ring_size(),
         commands_per_device: limits.commands_per_lun,
         segments: limits.segments,
         sectors: limits.sectors,
         cdb_len: CDB_SIZE as u16,
         targets: limits.targets.into(),
         luns: limits.luns.into(),
+        protection: if hba.protection {
+            scsi::Protection::Crc
+        } else {
+            scsi::Protection::None
+        },
     }
 }

@@ -98,6 +98,17 @@ impl Limits {
         }
     }
 
+    /// Reduces the segments to what a ring of `ring_size` descriptors holds beside the two headers
+    /// of a command: no command may need more descriptors than the ring has (VIRTIO 1.3, 2.7.5.3).
+    ///
+    /// Returns `false` if that is none.
+    #[must_use]
+    pub fn fit(&mut self, ring_size: u32) -> bool {
+        let room = u16::try_from(ring_size.saturating_sub(2)).unwrap_or(Self::MAX_SEGMENTS);
+        self.segments = self.segments.min(room);
+        room != 0
+    }
+
     /// Number of Linux LUNs for the device's highest LUN, no more than a [`super::Lun`] can name.
     fn luns(max_lun: u32) -> u32 {
         let flat = u32::from(FLAT_SPACE);
@@ -140,6 +151,21 @@ mod tests {
         let limits = Limits::new(&config);
         assert_eq!((limits.num_queues, limits.segments), (4, 254));
         assert_eq!((limits.targets, limits.luns), (256, 0x8000));
+    }
+
+    #[test]
+    fn a_command_fits_into_the_ring() {
+        let config = Config {
+            seg_max: U32::new(254),
+            ..Config::default()
+        };
+        let cases = [(256, 254), (128, 126), (3, 1), (u32::MAX, 254)];
+        for (ring_size, segments) in cases {
+            let mut limits = Limits::new(&config);
+            assert!(limits.fit(ring_size));
+            assert_eq!(limits.segments, segments);
+        }
+        assert!(!Limits::new(&config).fit(2));
     }
 
     proptest! {

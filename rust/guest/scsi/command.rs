@@ -8,7 +8,10 @@ use super::{
     HostByte,
     Status, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    word::Word, //
+};
 use core::{
     marker::PhantomData,
     mem::{
@@ -16,14 +19,9 @@ use core::{
         size_of,
         ManuallyDrop, //
     },
+    pin::Pin,
     ptr::NonNull,
     slice, //
-};
-use kernel::sync::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
 };
 
 /// What is behind each `struct scsi_cmnd`: the wrapper's own, then the driver's private data.
@@ -36,8 +34,8 @@ use kernel::sync::atomic::{
 /// `private` is accessed by that alone.
 #[repr(C)]
 pub(super) struct Slot<P> {
-    owned: Atomic<u32>,
-    tag: Atomic<u32>,
+    owned: Word,
+    tag: Word,
     private: P,
 }
 
@@ -62,8 +60,8 @@ impl<P> Slot<P> {
     }
 
     /// The tag of the command, if the driver has it.
-    pub(super) fn tag_if_owned(owned: &Atomic<u32>, tag: &Atomic<u32>) -> Option<u32> {
-        (owned.load(Acquire) != 0).then(|| tag.load(Relaxed))
+    pub(super) fn tag_if_owned(owned: &Word, tag: &Word) -> Option<u32> {
+        (owned.load_acquire() != 0).then(|| tag.load_acquire())
     }
 
     /// The two fields that anyone may look at.
@@ -71,7 +69,7 @@ impl<P> Slot<P> {
     /// # Safety
     ///
     /// `slot` must be a valid slot for `'a`.
-    pub(super) unsafe fn header<'a>(slot: *mut Self) -> (&'a Atomic<u32>, &'a Atomic<u32>) {
+    pub(super) unsafe fn header<'a>(slot: *mut Self) -> (&'a Word, &'a Word) {
         // SAFETY: Valid by the requirement, and atomic.
         unsafe { (&(*slot).owned, &(*slot).tag) }
     }
@@ -100,6 +98,9 @@ impl Unit {
         Self { id, lun }
     }
 }
+
+/// Room for a command descriptor block.
+pub const CDB_ROOM: usize = 32;
 
 /// Which way the data of a command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,15 +148,14 @@ impl<T: Driver> Command<T> {
         let slot = unsafe { Slot::<T::Private>::of(cmd) };
         // SAFETY: The slot is valid with the command.
         let (owned, tag) = unsafe { Slot::header(slot) };
-        if owned.load(Acquire) != 0 {
+        if owned.load_acquire() != 0 {
             return None;
         }
-        // SAFETY: A command is always part of a request, and one that is being queued has a
-        // hardware queue.
-        let unique =
-            unsafe { bindings::blk_mq_unique_tag(bindings::blk_mq_rq_from_pdu(cmd.cast())) };
-        tag.store(unique, Relaxed);
-        owned.store(1, Release);
+        // SAFETY: A command is always part of a request, which is right ahead of it, and one that
+        // is being queued has a hardware queue.
+        let unique = unsafe { bindings::blk_mq_unique_tag(cmd.cast::<bindings::request>().sub(1)) };
+        tag.store_release(unique);
+        owned.store_release(1);
         Some(Self {
             // INVARIANT: The flag was clear, hence there was no other; a command is not queued
             // twice at the same time.
@@ -174,13 +174,38 @@ impl<T: Driver> Command<T> {
     /// The data, if there is any.
     #[inline]
     pub(crate) fn data(&self) -> Option<NonNull<bindings::scatterlist>> {
-        // SAFETY: Valid by the type invariant; nobody changes these fields while the driver has
-        // the command.
-        let (count, list) = unsafe {
-            let table = &raw const (*self.cmd.as_ptr()).sdb.table;
-            ((*table).nents, (*table).sgl)
-        };
-        NonNull::new(list).filter(|_| count != 0)
+        // SAFETY: Valid by the type invariant; nobody changes the data while the driver has the
+        // command.
+        unsafe { list(&raw const (*self.cmd.as_ptr()).sdb) }
+    }
+
+    /// The protection information of the data, if there is any.
+    #[inline]
+    pub(crate) fn protection(&self) -> Option<NonNull<bindings::scatterlist>> {
+        // SAFETY: Valid by the type invariant.
+        let buffer = unsafe { (*self.cmd.as_ptr()).prot_sdb };
+        if buffer.is_null() {
+            return None;
+        }
+        // SAFETY: What a command has is valid; as in `data` otherwise.
+        unsafe { list(buffer) }
+    }
+
+    /// Length of the protection information in bytes.
+    #[inline]
+    pub fn protection_len(&self) -> u32 {
+        let mut len = 0u32;
+        let mut next = self
+            .protection()
+            .map_or(core::ptr::null_mut(), NonNull::as_ptr);
+        while !next.is_null() {
+            // SAFETY: A list that was not at its end is valid, and has an end mark.
+            unsafe {
+                len = len.saturating_add((*next).length);
+                next = bindings::sg_next(next);
+            }
+        }
+        len
     }
 
     /// The command for a pointer, leaving nobody with the obligation.
@@ -215,6 +240,13 @@ impl<T: Driver> Command<T> {
         bytes.get(..usize::from(len)).unwrap_or(bytes)
     }
 
+    /// All of the memory for the command descriptor block, with zeros behind it.
+    #[inline]
+    pub fn cdb_padded(&self) -> [u8; CDB_ROOM] {
+        // SAFETY: As in `cdb`. The SCSI layer clears it before it makes a command in it.
+        unsafe { (*self.cmd.as_ptr()).cmnd }
+    }
+
     /// What the command is for.
     #[inline]
     pub fn unit(&self) -> Unit {
@@ -226,7 +258,7 @@ impl<T: Driver> Command<T> {
     #[inline]
     pub fn tag(&self) -> u32 {
         // SAFETY: The slot is valid with the command.
-        unsafe { Slot::header(self.slot()) }.1.load(Relaxed)
+        unsafe { Slot::header(self.slot()) }.1.load_acquire()
     }
 
     /// The hardware queue that the command was given to.
@@ -262,6 +294,30 @@ impl<T: Driver> Command<T> {
         unsafe { (*self.cmd.as_ptr()).sdb.length }
     }
 
+    /// Copies `from` to the data of the command, from `offset` on. Returns how much fits.
+    ///
+    /// For a driver that carries out commands by itself. In any context.
+    pub fn write_data(&mut self, offset: usize, from: &[u8]) -> usize {
+        // SAFETY: The list is the command's, with as many entries. The buffer is only read.
+        self.data().map_or(0, |list| unsafe {
+            let count = (*self.cmd.as_ptr()).sdb.table.nents;
+            let (from, len) = (from.as_ptr().cast_mut().cast(), from.len());
+            bindings::sg_copy_buffer(list.as_ptr(), count, from, len, offset as isize, false)
+        })
+    }
+
+    /// Copies the data of the command, from `offset` on, to `to`. Returns how much there is.
+    ///
+    /// For a driver that carries out commands by itself. In any context.
+    pub fn read_data(&self, offset: usize, to: &mut [u8]) -> usize {
+        // SAFETY: The list is the command's, with as many entries.
+        self.data().map_or(0, |list| unsafe {
+            let count = (*self.cmd.as_ptr()).sdb.table.nents;
+            let (to, len) = (to.as_mut_ptr().cast(), to.len());
+            bindings::sg_copy_buffer(list.as_ptr(), count, to, len, offset as isize, true)
+        })
+    }
+
     /// The driver's private data. It has what the last command in this slot has left there.
     #[inline]
     pub fn private(&self) -> &T::Private {
@@ -270,11 +326,11 @@ impl<T: Driver> Command<T> {
         unsafe { &(*self.slot()).private }
     }
 
-    /// The driver's private data, to be changed.
+    /// The driver's private data, to be changed. It never moves.
     #[inline]
-    pub fn private_mut(&mut self) -> &mut T::Private {
-        // SAFETY: As in `private`.
-        unsafe { &mut (*self.slot()).private }
+    pub fn private_mut(&mut self) -> Pin<&mut T::Private> {
+        // SAFETY: As in `private`. The memory behind a command is always that of this command.
+        unsafe { Pin::new_unchecked(&mut (*self.slot()).private) }
     }
 
     /// Says how many bytes of data were not transferred.
@@ -326,10 +382,24 @@ impl<T: Driver> Command<T> {
     #[inline]
     fn release(self) -> NonNull<bindings::scsi_cmnd> {
         // SAFETY: The slot is valid with the command.
-        unsafe { Slot::header(self.slot()) }.0.store(0, Release);
+        unsafe { Slot::header(self.slot()) }.0.store_release(0);
         // INVARIANT: From here on there is no `Command`.
         self.into_raw()
     }
+}
+
+/// The scatterlist of a buffer, if there is anything in it.
+///
+/// # Safety
+///
+/// `buffer` must be valid.
+#[inline]
+unsafe fn list(
+    buffer: *const bindings::scsi_data_buffer,
+) -> Option<NonNull<bindings::scatterlist>> {
+    // SAFETY: By the safety requirement.
+    let (count, list) = unsafe { ((*buffer).table.nents, (*buffer).table.sgl) };
+    NonNull::new(list).filter(|_| count != 0)
 }
 
 impl<T: Driver> Busy<T> {

@@ -103,8 +103,8 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Recovery::Failed
     }
 
-    /// What to do with a command that takes longer than it should. In atomic context.
-    fn timed_out() -> Timeout {
+    /// What to do with a command that takes longer than it should. Must not sleep.
+    fn timed_out(&self) -> Timeout {
         Timeout::Recover
     }
 

@@ -54,6 +54,53 @@ pub struct Limits {
     pub targets: u32,
     /// Logical units of each target, as the SCSI layer counts them.
     pub luns: u64,
+    /// What becomes of protection information.
+    pub protection: Protection,
+}
+
+impl Limits {
+    /// The limits of a simple host: one queue, and one unit of one target.
+    pub const SIMPLE: Self = Self {
+        queues: 1,
+        maps: 1,
+        queue_depth: 16,
+        commands_per_device: 16,
+        segments: 128,
+        sectors: 1024,
+        cdb_len: 16,
+        targets: 1,
+        luns: 1,
+        protection: Protection::None,
+    };
+}
+
+/// What a host does with protection information (PI): eight bytes a block with a checksum (guard)
+/// and the block's address, known as T10 DIF between host and device and as DIX between
+/// memory and host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// It knows nothing of it.
+    None,
+    /// It takes and gives PI of types 1 to 3 with a CRC as guard.
+    Crc,
+}
+
+impl Protection {
+    /// What the SCSI layer is told: capabilities and guard.
+    const fn raw(self) -> (u32, u8) {
+        match self {
+            Self::None => (0, 0),
+            Self::Crc => (
+                bindings::scsi_host_prot_capabilities_SHOST_DIF_TYPE1_PROTECTION
+                    | bindings::scsi_host_prot_capabilities_SHOST_DIF_TYPE2_PROTECTION
+                    | bindings::scsi_host_prot_capabilities_SHOST_DIF_TYPE3_PROTECTION
+                    | bindings::scsi_host_prot_capabilities_SHOST_DIX_TYPE1_PROTECTION
+                    | bindings::scsi_host_prot_capabilities_SHOST_DIX_TYPE2_PROTECTION
+                    | bindings::scsi_host_prot_capabilities_SHOST_DIX_TYPE3_PROTECTION,
+                bindings::scsi_host_guard_type_SHOST_DIX_GUARD_CRC as u8,
+            ),
+        }
+    }
 }
 
 /// What is in the part of a `struct Scsi_Host` that is the driver's.
@@ -82,8 +129,9 @@ impl<T: Driver> HostData<T> {
     /// As for `of`, and the host must be registered during `'a`.
     #[inline]
     pub(super) unsafe fn driver<'a>(shost: *mut bindings::Scsi_Host) -> &'a T {
-        // SAFETY: By the safety requirement, and the type invariant.
-        unsafe { &*Self::of(shost).driver.load(Relaxed) }
+        // SAFETY: By the safety requirement, and the type invariant. The pointer does not change
+        // while the host is registered.
+        unsafe { &**Self::of(shost).driver.as_ptr() }
     }
 
     /// The driver of a host, unless that is not registered any more.
@@ -205,6 +253,7 @@ impl Limits {
         if queue_depth == 0 || per_device == 0 || self.queues == 0 || self.segments == 0 {
             return Err(EINVAL);
         }
+        let (capabilities, guard) = self.protection.raw();
         // SAFETY: By the safety requirement.
         unsafe {
             (*shost).nr_hw_queues = self.queues;
@@ -217,6 +266,8 @@ impl Limits {
             (*shost).max_channel = 0;
             (*shost).max_id = self.targets;
             (*shost).max_lun = self.luns;
+            (*shost).prot_capabilities = capabilities;
+            (*shost).prot_guard_type = guard;
         }
         Ok(())
     }

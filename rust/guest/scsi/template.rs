@@ -185,8 +185,11 @@ impl<T: Driver> Template<T> {
         result as c_int
     }
 
-    extern "C" fn timed_out(_cmd: *mut bindings::scsi_cmnd) -> bindings::scsi_timeout_action {
-        match T::timed_out() {
+    extern "C" fn timed_out(cmd: *mut bindings::scsi_cmnd) -> bindings::scsi_timeout_action {
+        // SAFETY: The SCSI layer passes a valid command of a host with this template, which stays
+        // registered as long as it has commands.
+        let driver = unsafe { HostData::<T>::driver((*(*cmd).device).host) };
+        match driver.timed_out() {
             Timeout::Wait => bindings::scsi_timeout_action::SCSI_EH_RESET_TIMER,
             Timeout::Recover => bindings::scsi_timeout_action::SCSI_EH_NOT_HANDLED,
         }

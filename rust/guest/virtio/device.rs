@@ -52,8 +52,8 @@ impl Device<device::Bound> {
 
     /// Tells the device that the driver is ready to drive it.
     ///
-    /// Requests may be queued and notified from here on. Only once, and only during probe; the
-    /// bus does it after probe for a driver that does not.
+    /// Requests may be queued and notified from here on. Only once, and only during probe or
+    /// [`restore`](super::Driver::restore); the bus does it afterwards for a driver that does not.
     pub fn ready(&self) {
         // SAFETY: `self` is a valid device by the type invariant, and bound, so its transport's
         // operations are there.

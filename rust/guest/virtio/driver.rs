@@ -73,6 +73,18 @@ pub trait Driver: 'static {
         dev: &Device<Core<'_>>,
         queues: &Arc<Queues<Self::Handler>>,
     ) -> Result<Pin<KBox<Self::Data>>>;
+
+    /// The machine wakes up again: the device is as new, with features agreed on, and the queues
+    /// are there again, empty. The driver tells the device again what it had told it, then that
+    /// it is [ready](Device::ready), and then gives it requests. What the queues had when the
+    /// machine was suspended was dropped.
+    ///
+    /// # Errors
+    ///
+    /// The device is stopped for good then.
+    fn restore(_data: Pin<&Self::Data>, _dev: &Device<Core<'_>>) -> Result {
+        Ok(())
+    }
 }
 
 /// Makes a bus driver of a [`Driver`].
@@ -113,7 +125,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*drv).feature_table_size = T::FEATURES.len() as u32;
             (*drv).probe = Some(Self::probe_callback);
             (*drv).remove = Some(Self::remove_callback);
+            (*drv).config_changed = Some(Self::config_changed_callback);
             (*drv).freeze = Some(Self::freeze_callback);
+            (*drv).restore = Some(Self::restore_callback);
         }
         // SAFETY: `drv` is a complete driver, pinned until it is unregistered.
         to_result(unsafe { bindings::__register_virtio_driver(drv, module.as_ptr()) })
@@ -167,13 +181,55 @@ impl<T: Driver> Adapter<T> {
         unsafe { queues.teardown() };
     }
 
-    /// Refuses suspend: without this, the bus would reset the device and leave the driver with
-    /// queues that the device has forgotten.
+    /// What `bind` has made for a device.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` must be valid, and bound to this driver for `'a`, and not be unbound meanwhile.
+    unsafe fn binding<'a>(vdev: *mut bindings::virtio_device) -> &'a Binding<T> {
+        // SAFETY: The driver data of a bound device is what `bind` has put there, for as long as
+        // it is bound.
+        unsafe { &*bindings::dev_get_drvdata(&raw mut (*vdev).dev).cast::<Binding<T>>() }
+    }
+
+    /// Interrupt: something in the configuration space is different, or in the status, and there a
+    /// device says that it does not work any more.
+    extern "C" fn config_changed_callback(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The bus calls with a valid device, whose transport's operations are valid.
+        let status = unsafe {
+            (*(*vdev).config)
+                .get_status
+                .map(|get_status| get_status(vdev))
+        };
+        let needs_reset = bindings::VIRTIO_CONFIG_S_NEEDS_RESET as u8;
+        if status.is_some_and(|status| status & needs_reset != 0) {
+            // SAFETY: The bus calls while the device is bound, and after its probe.
+            unsafe { Self::binding(vdev) }.queues.as_arc_borrow().fail();
+        }
+    }
+
+    /// Suspends the device, or has it keep still while an image of the memory is made.
+    ///
+    /// What uses the device was suspended before.
     extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
-        // SAFETY: The bus calls with a valid device.
+        // SAFETY: The bus calls with a valid device that is bound.
+        unsafe { Self::binding(vdev).queues.freeze() };
+        0
+    }
+
+    extern "C" fn restore_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls with a valid device, which it keeps bound during the call.
         let dev = unsafe { &*vdev.cast::<Device<CoreInternal<'_>>>() };
-        kernel::dev_err!(dev.as_ref(), "suspend is not supported by this driver\n");
-        EOPNOTSUPP.to_errno()
+        // SAFETY: As above.
+        let binding = unsafe { Self::binding(vdev) };
+        from_result(|| {
+            binding
+                .queues
+                .restore()
+                .and_then(|()| T::restore(binding.data.as_ref(), dev))
+                .inspect_err(|_| binding.queues.stop())?;
+            Ok(0)
+        })
     }
 }
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The virtqueues of a device: how they come, and how they go.
+//!
+//! The queues of the *device* are made by [`Queues::find`], and again after each suspend,
+//! which deletes them. In between a [`Virtqueue`] is
+//! empty and refuses everything. Whatever ends the queues of the device, the device is reset
+//! first, so that it has no request any more, and then each queue gives up the requests it owns.
 
 use super::{
     virtqueue::RawQueue,
@@ -8,27 +13,32 @@ use super::{
     Token,
     Virtqueue, //
 };
-use crate::bindings;
-use core::{
-    marker::PhantomData,
-    ptr, //
+use crate::{
+    bindings,
+    word::Word,
+    work, //
 };
+use core::ptr;
 use kernel::{
-    device::Core,
+    device::{
+        self,
+        Core, //
+    },
     error::to_result,
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Relaxed,
-            Release, //
-        },
         rcu,
         Arc,
         ArcBorrow,
         Mutex, //
+    },
+    workqueue::{
+        self,
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
     }, //
 };
 
@@ -109,20 +119,34 @@ impl Plan {
 }
 
 /// The virtqueues of one device, from the probe of its driver until it is unbound.
+///
+/// # Invariants
+///
+/// `handler` is an `Arc` as a raw pointer, or null before [`Queues::attach`] and once the queues
+/// are deleted for good.
 #[pin_data]
 pub struct Queues<H: Handler> {
     #[pin]
     state: Mutex<State>,
-    _handler: PhantomData<Arc<H>>,
+    handler: Word<*mut H>,
+    #[pin]
+    failure: Work<Queues<H>>,
+}
+
+impl_has_work! {
+    impl{H: Handler} HasWork<Self> for Queues<H> { self.failure }
 }
 
 /// # Invariants
 ///
-/// `vdev` is null once driver and device are no longer bound, and valid before.
+/// `vdev` is null once driver and device are no longer bound, and valid before. While `found`, the
+/// device has a queue for each of `plan`, and they are attached unless `stopped`.
 struct State {
     vdev: *mut bindings::virtio_device,
-    queues: KVec<Arc<dyn RawQueue>>,
+    plan: Plan,
+    pre_vectors: u32,
     found: bool,
+    stopped: bool,
 }
 
 // SAFETY: The pointer is used under a lock, from any thread.
@@ -132,14 +156,17 @@ impl<H: Handler> Queues<H> {
     pub(super) fn new(dev: &Device<Core<'_>>) -> Result<Arc<Self>> {
         let state = State {
             vdev: dev.as_raw(),
-            queues: KVec::new(),
+            plan: Plan::new(),
+            pre_vectors: 0,
             found: false,
+            stopped: false,
         };
         Arc::pin_init(
             pin_init!(Self {
                 // INVARIANT: A driver that is being probed is bound.
-                state <- new_mutex!(state),
-                _handler: PhantomData,
+                state <- new_mutex!(state, "guest::virtio::Queues::state"),
+                handler: Word::null(),
+                failure <- new_work!("guest::virtio::Queues::failure"),
             }),
             GFP_KERNEL,
         )
@@ -167,7 +194,12 @@ impl<H: Handler> Queues<H> {
         for info in &mut plan.infos {
             info.callback = info.callback.and(Some(used_callback::<H>));
         }
-        state.find(plan, pre_vectors)
+        // SAFETY: The device is valid and bound by the invariant of `State`. The field is the
+        // driver's; the binding keeps what it points to until the queues are deleted.
+        unsafe { (*state.vdev).priv_ = ptr::from_ref(self).cast_mut().cast() };
+        state.plan = plan;
+        state.pre_vectors = pre_vectors;
+        state.find()
     }
 
     /// Directs the queues' interrupts to `handler`. Only once.
@@ -180,12 +212,12 @@ impl<H: Handler> Queues<H> {
         if state.vdev.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: The device is valid and bound by the invariant of `State`.
-        let slot = unsafe { handler_slot(state.vdev) };
-        if !slot.load(Relaxed).is_null() {
+        if !self.handler.load_acquire().is_null() {
             return Err(EBUSY);
         }
-        slot.store(Arc::into_raw(handler).cast_mut().cast(), Release);
+        // INVARIANT: The pointer comes from an `Arc`.
+        self.handler
+            .store_release(Arc::into_raw(handler).cast_mut());
         Ok(())
     }
 
@@ -196,45 +228,85 @@ impl<H: Handler> Queues<H> {
         self.state.lock().stop();
     }
 
+    /// Has the device [stopped](Queues::stop) soon, with a message. In any context.
+    ///
+    /// Done by itself when an interrupt finds that a queue is broken.
+    #[cold]
+    #[inline(never)]
+    pub fn fail(self: ArcBorrow<'_, Self>) {
+        // Fails if it is queued already.
+        let _ = workqueue::system_freezable().enqueue(Arc::<Self>::from(self));
+    }
+
+    /// Deletes the queues of the device, whose requests are dropped, until [`Queues::restore`].
+    ///
+    /// # Safety
+    ///
+    /// Must be called by the bus to suspend the device.
+    pub(super) unsafe fn freeze(&self) {
+        let mut state = self.state.lock();
+        state.reset();
+        // SAFETY: Just reset.
+        unsafe { state.delete() };
+    }
+
+    /// Makes the queues again that [`Queues::freeze`] has deleted.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the device was stopped for good, or what the transport says.
+    pub(super) fn restore(&self) -> Result {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(EIO);
+        }
+        // Without queues before, there are none to be made again.
+        if state.vdev.is_null() || state.found || state.plan.queues.is_empty() {
+            return Ok(());
+        }
+        state.find()
+    }
+
     /// Stops the device, and deletes queues and handler.
     ///
     /// # Safety
     ///
     /// Driver and device must be about to be unbound.
-    pub(super) unsafe fn teardown(&self) {
+    pub(super) unsafe fn teardown(self: &Arc<Self>) {
         let mut state = self.state.lock();
         state.stop();
+        // SAFETY: Just stopped.
+        unsafe { state.delete() };
         // INVARIANT: No longer bound from here on.
-        let vdev = core::mem::replace(&mut state.vdev, ptr::null_mut());
-        if vdev.is_null() {
-            return;
-        }
-        if state.found {
-            // A notification that was decided under a queue's lock is still to be made.
-            rcu::synchronize_rcu();
-            // SAFETY: The device is valid, and has queues, which the transport deletes. None is
-            // used any more: each was revoked, a grace period ago.
-            unsafe {
-                if let Some(del_vqs) = (*(*vdev).config).del_vqs {
-                    del_vqs(vdev);
-                }
-            }
-            state.queues.clear();
-        }
-        // SAFETY: The device is valid.
-        let handler = unsafe { handler_slot(vdev) }.xchg(ptr::null_mut(), Relaxed);
+        state.vdev = ptr::null_mut();
+        state.plan = Plan::new();
+        drop(state);
+        // No interrupt comes any more, and the driver is gone: nobody else asks for it.
+        work::cancel_sync(self);
+        let handler = self.handler.load_acquire();
+        self.handler.store_release(ptr::null_mut());
         if !handler.is_null() {
-            // SAFETY: Made by `attach`. Interrupts are freed, so nobody uses it.
-            drop(unsafe { Arc::from_raw(handler.cast::<H>().cast_const()) });
+            // SAFETY: By the type invariant. Interrupts are freed, so nobody uses it.
+            drop(unsafe { Arc::from_raw(handler.cast_const()) });
         }
     }
 }
 
+impl<H: Handler> WorkItem for Queues<H> {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.state.lock().fail();
+    }
+}
+
 impl State {
-    fn find(&mut self, mut plan: Plan, pre_vectors: u32) -> Result {
+    #[inline(never)]
+    fn find(&mut self) -> Result {
+        let plan = &mut self.plan;
         let mut vqs = KVec::from_elem(ptr::null_mut(), plan.infos.len(), GFP_KERNEL)?;
         let mut affinity = bindings::irq_affinity {
-            pre_vectors,
+            pre_vectors: self.pre_vectors,
             ..pin_init::zeroed()
         };
         // SAFETY: The device is valid and bound by the type invariant. Both arrays have as many
@@ -249,49 +321,112 @@ impl State {
             )
         })?;
         for (queue, vq) in plan.queues.iter().zip(&vqs) {
-            // SAFETY: The queue is new, hence empty, and `teardown` revokes it before it deletes
-            // it, with a grace period in between: `Plan` has as many queues as infos.
+            // SAFETY: The queue of the device is new, hence empty, and `delete` revokes it before
+            // it deletes it, with a grace period in between: `Plan` has as many queues as infos.
             unsafe { queue.attach(*vq) };
         }
+        // INVARIANT: All of the plan's were found.
         self.found = true;
-        self.queues = plan.queues;
         Ok(())
     }
 
+    /// Stops the device because of a broken queue.
+    fn fail(&mut self) {
+        if self.vdev.is_null() || self.stopped {
+            return;
+        }
+        // SAFETY: The device is valid by the type invariant.
+        let dev = unsafe { device::Device::<device::Normal>::from_raw(&raw mut (*self.vdev).dev) };
+        kernel::dev_err!(dev, "a queue is broken: device stopped\n");
+        self.stop();
+    }
+
+    #[inline(never)]
     fn stop(&mut self) {
         if self.vdev.is_null() {
             return;
         }
-        // SAFETY: The device is valid and bound by the type invariant, we are not in its
-        // interrupt (a mutex is held), and the lock keeps two resets apart.
-        unsafe { bindings::virtio_reset_device(self.vdev) };
-        for queue in &self.queues {
-            // SAFETY: The device was just reset. Whoever adds to the queue between that and
-            // this adds to a queue of a device that is not running.
+        self.stopped = true;
+        self.reset();
+        // SAFETY: Just reset.
+        unsafe { self.revoke() };
+    }
+
+    /// Resets the device.
+    ///
+    /// One that was taken out of the machine answers every read with ones. That is no status that
+    /// a device has, and the transport would wait for another without end. It has no access to
+    /// memory either, which is what a reset is for.
+    #[inline(never)]
+    fn reset(&self) {
+        const NOT_THERE: u8 = 0xff;
+        if self.vdev.is_null() {
+            return;
+        }
+        // SAFETY: The device is valid and bound by the type invariant, and its transport's
+        // operations with it. We are not in its interrupt (a mutex is held), and the lock keeps
+        // two resets apart.
+        unsafe {
+            let get_status = (*(*self.vdev).config).get_status;
+            if get_status.map(|get_status| get_status(self.vdev)) != Some(NOT_THERE) {
+                bindings::virtio_reset_device(self.vdev);
+            }
+        }
+    }
+
+    /// Has all queues give up what they own.
+    ///
+    /// # Safety
+    ///
+    /// The device must have been reset since the queues were last attached.
+    unsafe fn revoke(&self) {
+        for queue in &self.plan.queues {
+            // SAFETY: The device was reset. Whoever adds to the queue between that and this adds
+            // to a queue of a device that is not running.
             unsafe { queue.revoke() };
         }
     }
-}
 
-/// Where the pointer to the handler is kept: the field that is the driver's in `vdev`.
-///
-/// # Safety
-///
-/// `vdev` must be valid for `'a`, and bound to a driver of this module.
-unsafe fn handler_slot<'a>(vdev: *mut bindings::virtio_device) -> &'a Atomic<*mut c_void> {
-    // SAFETY: The field is valid with its device, and nobody else uses it by the requirement.
-    unsafe { Atomic::from_ptr(&raw mut (*vdev).priv_) }
+    /// Deletes the queues of the device.
+    ///
+    /// # Safety
+    ///
+    /// As for `revoke`.
+    unsafe fn delete(&mut self) {
+        if self.vdev.is_null() || !self.found {
+            return;
+        }
+        // SAFETY: By the safety requirement.
+        unsafe { self.revoke() };
+        // A notification that was decided under a queue's lock is still to be made.
+        rcu::synchronize_rcu();
+        // SAFETY: The device is valid, and has queues, which the transport deletes. None is used
+        // any more: each was revoked, a grace period ago.
+        unsafe {
+            if let Some(del_vqs) = (*(*self.vdev).config).del_vqs {
+                del_vqs(self.vdev);
+            }
+        }
+        // INVARIANT: There are none.
+        self.found = false;
+    }
 }
 
 /// Called by the vring core, in interrupt context, for a queue with used requests.
 extern "C" fn used_callback<H: Handler>(vq: *mut bindings::virtqueue) {
     // SAFETY: The vring core calls with a valid queue of a valid device.
     let (vdev, index) = unsafe { ((*vq).vdev, (*vq).index) };
-    // SAFETY: The device is bound while it has queues.
-    let handler = unsafe { handler_slot(vdev) }.load(Acquire);
-    if !handler.is_null() {
-        // SAFETY: Made by `attach` of the `Queues<H>` whose `find` named this callback. It is
-        // dropped after the queues, and with them the interrupts, were deleted.
-        unsafe { ArcBorrow::from_raw(handler.cast::<H>()) }.used(index as u16);
+    // SAFETY: `Queues<H>::find` has put itself there before it named this callback. The binding
+    // of driver and device keeps it until the queues, and with them the interrupts, are deleted.
+    let queues = unsafe { ArcBorrow::from_raw((*vdev).priv_.cast::<Queues<H>>()) };
+    let handler = queues.handler.load_acquire();
+    if handler.is_null() {
+        return;
+    }
+    // SAFETY: By the type invariant; it is dropped after the interrupts were freed.
+    unsafe { ArcBorrow::from_raw(handler) }.used(index as u16);
+    // SAFETY: The vring core calls with a valid queue.
+    if unsafe { bindings::virtqueue_is_broken(vq) } {
+        queues.fail();
     }
 }

@@ -17,12 +17,12 @@ use core::{
 ///
 /// # Invariants
 ///
-/// The first `lists_len` of `lists` point to valid scatterlists, some of them into `cells`, which
+/// The first `lists_len` of `lists` are written and point to valid scatterlists, some of them into `cells`, which
 /// is why it is pinned. `cells_len` is at most the length of `cells`, likewise for `lists`.
 pub struct Segments {
     cells: [MaybeUninit<bindings::scatterlist>; Self::CELLS],
     cells_len: usize,
-    lists: [*mut bindings::scatterlist; Self::LISTS],
+    lists: [MaybeUninit<*mut bindings::scatterlist>; Self::LISTS],
     lists_len: usize,
     _pin: PhantomPinned,
 }
@@ -30,7 +30,7 @@ pub struct Segments {
 impl Segments {
     /// Most single cells of a request: one that the device reads and one that it writes.
     const CELLS: usize = 2;
-    /// Most lists: those, and a scatterlist for each direction.
+    /// Most lists: those, or a request and a response, and data with its protection information.
     const LISTS: usize = 4;
 
     #[inline]
@@ -39,7 +39,7 @@ impl Segments {
         Self {
             cells: [const { MaybeUninit::uninit() }; Self::CELLS],
             cells_len: 0,
-            lists: [core::ptr::null_mut(); Self::LISTS],
+            lists: [const { MaybeUninit::uninit() }; Self::LISTS],
             lists_len: 0,
             _pin: PhantomPinned,
         }
@@ -82,7 +82,7 @@ impl Segments {
     #[inline]
     fn push(&mut self, list: *mut bindings::scatterlist) {
         if let Some(slot) = self.lists.get_mut(self.lists_len) {
-            *slot = list;
+            slot.write(list);
             self.lists_len = self.lists_len.wrapping_add(1);
         }
     }
@@ -97,6 +97,9 @@ impl Segments {
     #[inline]
     pub(super) fn as_mut_ptr(self: Pin<&mut Self>) -> *mut *mut bindings::scatterlist {
         // SAFETY: Nothing is moved out of it; the pointer is to an array of pointers.
-        unsafe { self.get_unchecked_mut() }.lists.as_mut_ptr()
+        unsafe { self.get_unchecked_mut() }
+            .lists
+            .as_mut_ptr()
+            .cast()
     }
 }

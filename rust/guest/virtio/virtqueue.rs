@@ -9,8 +9,14 @@
 //! other comes out. [`Virtqueue`] relies on that alone. The *used length* is the device's word,
 //! and is handed on as such.
 
-use super::Segments;
-use crate::bindings;
+use super::{
+    Callback,
+    Segments, //
+};
+use crate::{
+    bindings,
+    lock::SpinLockIrqSave, //
+};
 use core::{
     marker::PhantomData,
     pin::{
@@ -23,12 +29,12 @@ use core::{
     }, //
 };
 use kernel::{
-    new_spinlock_irq,
+    c_str,
     prelude::*,
+    static_lock_class,
     sync::{
         rcu,
-        Arc,
-        SpinLockIrq, //
+        Arc, //
     }, //
 };
 
@@ -83,6 +89,20 @@ pub struct Refused<T> {
     pub reason: Refusal,
 }
 
+/// What a queue has done since it was made. Each queue counts under its own lock, in the memory
+/// that it has in hand anyway.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    /// Requests that it has taken.
+    pub submitted: u64,
+    /// Requests that have come back: returned by the device, or given up when it was stopped.
+    pub completed: u64,
+    /// Notifications of the device.
+    pub kicks: u64,
+    /// Requests for which there was no room.
+    pub busy: u64,
+}
+
 /// A virtqueue whose requests are tokens of type `T`.
 ///
 /// All methods may be called in any context, interrupts included, and at any time. Each queue has
@@ -90,7 +110,7 @@ pub struct Refused<T> {
 #[pin_data]
 pub struct Virtqueue<T: Token> {
     #[pin]
-    ring: SpinLockIrq<Ring>,
+    ring: SpinLockIrqSave<Ring>,
     _token: PhantomData<fn(T) -> T>,
 }
 
@@ -100,17 +120,28 @@ pub struct Virtqueue<T: Token> {
 /// an RCU grace period after that. All requests in it are tokens of the type of the owner.
 struct Ring {
     vq: *mut bindings::virtqueue,
+    counts: Counts,
 }
 
 // SAFETY: The pointer is used under the lock, from any thread.
 unsafe impl Send for Ring {}
 
+type RingGuard<'a> = kernel::sync::lock::Guard<'a, Ring, crate::lock::IrqSave>;
+
 impl<T: Token> Virtqueue<T> {
     pub(super) fn new() -> Result<Arc<Self>> {
+        // INVARIANT: Null.
+        let ring = Ring {
+            vq: ptr::null_mut(),
+            counts: Counts::default(),
+        };
         Arc::pin_init(
             pin_init!(Self {
-                // INVARIANT: Null.
-                ring <- new_spinlock_irq!(Ring { vq: ptr::null_mut() }),
+                ring <- SpinLockIrqSave::new(
+                    ring,
+                    c_str!("guest::virtio::Virtqueue::ring"),
+                    static_lock_class!()
+                ),
                 _token: PhantomData,
             }),
             GFP_KERNEL,
@@ -140,13 +171,14 @@ impl<T: Token> Virtqueue<T> {
     /// Decides under the lock whether the device is to be notified, and does so outside of it,
     /// because a notification may take as long as the device likes.
     #[inline]
-    fn notify(&self, ring: kernel::sync::SpinLockIrqGuard<'_, Ring>) {
+    fn notify(&self, mut ring: RingGuard<'_>) {
         let vq = ring.vq;
         // SAFETY: Valid when not null, by the type invariant.
         let needed = !vq.is_null() && unsafe { bindings::virtqueue_kick_prepare(vq) };
         if !needed {
             return;
         }
+        ring.counts.kicks = ring.counts.kicks.wrapping_add(1);
         let rcu = rcu::read_lock();
         drop(ring);
         // SAFETY: `vq` was valid under the lock. The RCU read lock was taken before the lock was
@@ -155,51 +187,73 @@ impl<T: Token> Virtqueue<T> {
         drop(rcu);
     }
 
-    /// Takes what the device has returned, until there is no more, and has the device interrupt
-    /// for what comes after. Returns the number of requests.
+    /// Takes what the device has returned. Returns the number of requests.
+    ///
+    /// For a queue with interrupts this goes on until there is no more, and has the device
+    /// interrupt for what comes after. For one that is polled, it is what is there by now.
     ///
     /// `f` gets each request with its used length. It runs under the lock of the queue, and must
     /// not use the queue.
     #[inline]
-    pub fn drain(&self, mut f: impl FnMut(T, u32)) -> usize {
+    pub fn drain(&self, callback: Callback, mut f: impl FnMut(T, u32)) -> usize {
         let mut count = 0usize;
         let mut ring = self.ring.lock();
+        let vq = ring.vq;
+        if vq.is_null() {
+            return 0;
+        }
         loop {
-            ring.disable_callback();
-            while let Some((token, used_len)) = ring.pop() {
+            if callback == Callback::Interrupt {
+                // SAFETY: The queue is valid by the type invariant, and we have its lock.
+                unsafe { bindings::virtqueue_disable_cb(vq) };
+            }
+            // SAFETY: As above.
+            while let Some((token, used_len)) = unsafe { ring.pop(vq) } {
                 f(token, used_len);
                 count = count.wrapping_add(1);
             }
             // What came while the callback was off has caused no interrupt: look again.
-            if ring.enable_callback() {
+            // SAFETY: As above.
+            if callback == Callback::Polled || unsafe { bindings::virtqueue_enable_cb(vq) } {
                 return count;
             }
         }
     }
 
-    /// Takes what the device has returned by now, for a queue without callback. As
-    /// [`Virtqueue::drain`] otherwise.
-    pub fn poll(&self, mut f: impl FnMut(T, u32)) -> usize {
-        let mut count = 0usize;
-        let mut ring = self.ring.lock();
-        while let Some((token, used_len)) = ring.pop() {
-            f(token, used_len);
-            count = count.wrapping_add(1);
-        }
-        count
+    /// Whether the queue is broken: the device has done something impossible, or is gone. What is
+    /// in the queue then only comes back when the device is stopped. Also whether there is no
+    /// queue, because the device was stopped.
+    pub fn is_broken(&self) -> bool {
+        Ring::is_broken(&self.ring)
     }
 
-    /// Whether the queue is broken: the device has done something impossible, or is gone. What is
-    /// in the queue then only comes back when the device is stopped.
-    pub fn is_broken(&self) -> bool {
-        let ring = self.ring.lock();
-        // SAFETY: Valid when not null, by the type invariant.
-        !ring.vq.is_null() && unsafe { bindings::virtqueue_is_broken(ring.vq) }
+    /// What the queue has done so far.
+    pub fn counts(&self) -> Counts {
+        Ring::counts(&self.ring)
     }
 
     /// Number of descriptors, or 0 if the queue is gone.
     pub fn size(&self) -> u32 {
-        let ring = self.ring.lock();
+        Ring::size(&self.ring)
+    }
+}
+
+/// What is the same for all types of tokens, and not on the way of each request.
+impl Ring {
+    #[inline(never)]
+    fn is_broken(ring: &SpinLockIrqSave<Self>) -> bool {
+        let ring = ring.lock();
+        // SAFETY: Valid when not null, by the type invariant.
+        ring.vq.is_null() || unsafe { bindings::virtqueue_is_broken(ring.vq) }
+    }
+
+    #[inline(never)]
+    fn counts(ring: &SpinLockIrqSave<Self>) -> Counts {
+        ring.lock().counts
+    }
+
+    fn size(ring: &SpinLockIrqSave<Self>) -> u32 {
+        let ring = ring.lock();
         if ring.vq.is_null() {
             return 0;
         }
@@ -237,11 +291,13 @@ impl Ring {
             )
         };
         if result == 0 {
+            self.counts.submitted = self.counts.submitted.wrapping_add(1);
             return Ok(());
         }
         let reason = if result == EIO.to_errno() {
             Refusal::Broken
         } else {
+            self.counts.busy = self.counts.busy.wrapping_add(1);
             Refusal::Full
         };
         // SAFETY: Just made by `into_raw`; the queue has not taken it.
@@ -249,38 +305,25 @@ impl Ring {
         Err(Refused { token, reason })
     }
 
+    /// # Safety
+    ///
+    /// `vq` must be that of the ring, and not null.
     #[inline]
-    fn pop<T: Token>(&mut self) -> Option<(T, u32)> {
+    unsafe fn pop<T: Token>(&mut self, vq: *mut bindings::virtqueue) -> Option<(T, u32)> {
         let mut used_len = 0;
-        if self.vq.is_null() {
-            return None;
-        }
         // SAFETY: The queue is valid by the type invariant, and we have its lock.
-        let data = unsafe { bindings::virtqueue_get_buf(self.vq, &mut used_len) };
+        let data = unsafe { bindings::virtqueue_get_buf(vq, &mut used_len) };
+        let data = NonNull::new(data)?;
+        self.counts.completed = self.counts.completed.wrapping_add(1);
         // SAFETY: The vring core returns what `add` gave it, of type `T` by the type invariant,
         // each only once. The device has no more use for it.
-        NonNull::new(data).map(|data| (unsafe { T::from_raw(data) }, used_len))
-    }
-
-    #[inline]
-    fn disable_callback(&mut self) {
-        if !self.vq.is_null() {
-            // SAFETY: The queue is valid by the type invariant, and we have its lock.
-            unsafe { bindings::virtqueue_disable_cb(self.vq) };
-        }
-    }
-
-    /// Returns whether nothing has come in the meantime.
-    #[inline]
-    fn enable_callback(&mut self) -> bool {
-        // SAFETY: The queue is valid if not null by the type invariant, and we have its lock.
-        self.vq.is_null() || unsafe { bindings::virtqueue_enable_cb(self.vq) }
+        Some((unsafe { T::from_raw(data) }, used_len))
     }
 }
 
 /// A virtqueue of any token type, as [`Queues`](super::Queues) sees it.
 pub(super) trait RawQueue: Send + Sync {
-    /// Connects the queue.
+    /// Connects the queue: for the first time, or again after `revoke`.
     ///
     /// # Safety
     ///
@@ -314,6 +357,7 @@ impl<T: Token> RawQueue for Virtqueue<T> {
             let Some(data) = NonNull::new(data) else {
                 return;
             };
+            ring.counts.completed = ring.counts.completed.wrapping_add(1);
             // SAFETY: As in `Ring::pop`.
             drop(unsafe { T::from_raw(data) });
         }
