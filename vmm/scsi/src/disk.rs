@@ -17,6 +17,7 @@
 //! | `log` | LOG SENSE |
 //! | `health` | which errors there were, SEND DIAGNOSTIC |
 //! | `power` | TEST UNIT READY, START STOP UNIT, REQUEST SENSE |
+//! | `protection` | all that read or write, on disks with protection information |
 //! | `opcodes` | REPORT SUPPORTED OPERATION CODES, and TASK MANAGEMENT FUNCTIONS |
 //! | `failure` | which sense data an error of the system becomes |
 //!
@@ -35,12 +36,12 @@ mod log;
 mod media;
 mod opcodes;
 mod power;
+mod protection;
 mod provisioning;
 mod reservations;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod unprotected;
 mod verify;
 
 use std::io;
@@ -57,8 +58,13 @@ use crate::unit::{DeviceServer, Task};
 use self::config::serial_of;
 use self::gate::Gate;
 use self::health::Health;
+use self::protection::Protection;
 use self::reservations::Reservations;
 use self::settings::Settings;
+
+pub(crate) use self::media::check_room;
+
+pub use self::protection::ProtectionType;
 
 pub use self::config::{serial_of_path, BlockSize, DiskConfig, DiskError, MAX_SERIAL_LEN};
 
@@ -80,6 +86,7 @@ pub struct Disk {
     reservations: Reservations,
     health: Health,
     gate: Gate,
+    protection: Option<Protection>,
     /// Stopped by START STOP UNIT.
     stopped: AtomicBool,
 }
@@ -131,6 +138,7 @@ impl Disk {
             reservations: Reservations::default(),
             health: Health::default(),
             gate: Gate::default(),
+            protection: Protection::open(config)?,
             stopped: AtomicBool::new(false),
         })
     }

@@ -53,7 +53,7 @@ pub mod unit;
 
 pub use attention::Attention;
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
-pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError};
+pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError, ProtectionType};
 pub use protection::{ProtectionBuffers, SeparateProtection};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
 pub use unit::{DeviceServer, Io, Operation, Plan, Task, UnitCounters};

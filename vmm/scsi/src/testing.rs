@@ -111,13 +111,15 @@ impl Guest {
     }
 
     pub(crate) fn run_on(&self, lun: u16, cdb: &[u8], out: &[u8], len: usize) -> Answer {
+        self.run_command(self.command(lun, 1, cdb, out, len), len)
+    }
+
+    /// Runs a command that may transfer `len` bytes to where [`IN`] is.
+    pub(crate) fn run_command(&self, command: Command, len: usize) -> Answer {
         self.memory
             .write_slice(&vec![0xee; len], GuestAddress(IN))
             .unwrap();
-        let outcome = self
-            .submit(self.command(lun, 1, cdb, out, len))
-            .recv()
-            .unwrap();
+        let outcome = self.submit(command).recv().unwrap();
         let mut data = vec![0; len];
         self.memory.read_slice(&mut data, GuestAddress(IN)).unwrap();
         Answer { outcome, data }

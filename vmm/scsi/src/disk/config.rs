@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::identify::hash;
+use super::ProtectionType;
 
 /// The length of a logical block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,10 @@ pub struct DiskConfig {
     pub latency: Duration,
     /// Let the guest deallocate blocks, if the file system can do that.
     pub thin: bool,
+    /// Keep protection information (T10-PI).
+    pub protection: ProtectionType,
+    /// Where; if nothing is said, in the file `PATH.pi`.
+    pub protection_path: Option<PathBuf>,
 }
 
 /// The longest serial number.
@@ -61,6 +66,8 @@ impl DiskConfig {
             serial: String::new(),
             latency: Duration::ZERO,
             thin: true,
+            protection: ProtectionType::None,
+            protection_path: None,
         }
     }
 }

@@ -13,10 +13,13 @@ use crate::unit::Task;
 impl Disk {
     /// READ.
     pub(super) fn read(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
-        self.check_protect(access.protect)?;
         self.check_ready()?;
         let offset = self.locate(access.range)?;
         self.check_length(task, access.range)?;
+        if let Some(protection) = &self.protection {
+            return protection.read(self, task, access);
+        }
+        self.check_protect(access.protect)?;
         let len = self.bytes(access.range.blocks);
         check_room(task.data_in.len(), len)?;
         if access.force_unit_access && self.write_cache() {
@@ -37,10 +40,13 @@ impl Disk {
 
     /// WRITE.
     pub(super) fn write(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
-        self.check_protect(access.protect)?;
         self.check_writable()?;
         let offset = self.locate(access.range)?;
         self.check_length(task, access.range)?;
+        if let Some(protection) = &self.protection {
+            return protection.write(self, task, access);
+        }
+        self.check_protect(access.protect)?;
         let len = self.bytes(access.range.blocks);
         check_room(task.data_out.len(), len)?;
         let durability = self.durability(access.force_unit_access);
