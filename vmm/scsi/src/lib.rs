@@ -5,7 +5,8 @@
 //! A controller is an adapter: it turns the requests of its transport into
 //! [`Command`]s, submits them to a [`Queue`] of its [`Target`], and turns each
 //! [`Outcome`] back. Below the target are logical units, each a
-//! [`DeviceServer`]: a [`Disk`] on a file.
+//! [`DeviceServer`]: a [`Disk`] on a file, a [`CdRom`] drive, or a device of the
+//! host that is passed through ([`Passthrough`]).
 //!
 //! | module | what |
 //! |---|---|
@@ -14,6 +15,8 @@
 //! | [`mod@unit`] | what a device server is, and what is kept for each |
 //! | [`disk`] | the direct-access block device |
 //! | [`protection`] | where protection information is |
+//! | [`cdrom`] | the CD and DVD drive |
+//! | [`passthrough`] | a SCSI device of the host |
 //! | [`backing`] | what a disk is made of: a raw file |
 //!
 //! What is not obvious:
@@ -37,14 +40,16 @@
 
 pub mod attention;
 pub mod backing;
+pub mod cdrom;
 pub mod command;
 mod data_in;
 mod delay;
 pub mod disk;
 mod dispatch;
 mod identity;
-mod report_luns;
+pub mod passthrough;
 pub mod protection;
+mod report_luns;
 pub mod target;
 mod tasks;
 #[cfg(test)]
@@ -52,8 +57,10 @@ mod testing;
 pub mod unit;
 
 pub use attention::Attention;
+pub use cdrom::{CdRom, CdRomConfig, CdRomError, Drive, DriveError, DriveStatus};
 pub use command::{CdbBytes, Command, Failure, Outcome, Response, TaskAttribute, UnitAddress};
 pub use disk::{serial_of_path, BlockSize, Disk, DiskConfig, DiskError, ProtectionType};
+pub use passthrough::{Passthrough, PassthroughConfig, PassthroughError};
 pub use protection::{ProtectionBuffers, SeparateProtection};
 pub use target::{Queue, Target, TargetError, TaskFunction, TaskOutcome};
 pub use unit::{DeviceServer, Io, Operation, Plan, Task, UnitCounters};
