@@ -30,6 +30,10 @@ from pathlib import Path
 
 from .machine import Disks, Machine
 
+# Limits hold on a machine so many times slower than the one they were measured
+# on. They tell a guest that hangs from one that works; they measure nothing.
+PATIENCE = 4
+
 KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-limit", "hospes",
         "user", "host", "programs"}
 CHOICES = {

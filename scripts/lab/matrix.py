@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import backend, cpu, guest, iso, job, ktap, vmm, watch
-from .cases import Boot, Case
+from .cases import PATIENCE, Boot, Case
 from .machine import Machine
 from .report import Progress, Verdict
 
@@ -171,9 +171,9 @@ def _limits(cases: list[Case], machine: Machine, nested: bool) -> watch.Limits:
     boot = 180 if nested else 90
     if machine.kernel == "debug":  # Sanitizers cost several times the instructions.
         boot *= 4
-    boot += len(machine.disks)  # The job fills them first.
-    total = boot + sum(case.limit for case in cases) + 60
-    return watch.Limits(boot=boot, case=20, end=120, total=total)
+    boot = PATIENCE * (boot + len(machine.disks))  # The job fills them first.
+    total = boot + PATIENCE * (sum(case.limit for case in cases) + 60)
+    return watch.Limits(boot=boot, case=PATIENCE * 20, end=PATIENCE * 120, total=total)
 
 
 def judge(attempt: Attempt, cases: list[Case], machine: Machine,
