@@ -53,13 +53,16 @@ endif
 # Both halves of the project, for whoever changes it
 # ---------------------------------------------------------------------------
 
-PHONY += demo test table vmm buildroot kernels clippy rustfmt rustfmtcheck
+PHONY += demo test test-long table vmm buildroot kernels clippy rustfmt rustfmtcheck
 
 demo:
 	@scripts/demo
 
 test:
 	@scripts/test $(T)
+
+test-long:
+	@scripts/test --long $(T)
 
 table:
 	@scripts/table
@@ -93,6 +96,7 @@ help:
 #: Whole
 #:   demo             from nothing to a guest on our VMM with its disks on our driver
 #:   test             everything, one verdict; T=NAME runs one case
+#:   test-long        the same with the debug kernel and all that takes long
 #:   table            put the last test's results into README.md
 #:
 #: Modules for the kernels of the cache (KERNEL="stock lab"), in the build root

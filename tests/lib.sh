@@ -89,6 +89,13 @@ driver_unload() {
 	until_true 10 rmmod "$MODULE"
 }
 
+# interrupts_of NAME: how often interrupts of that name came so far, on all
+# processors.
+interrupts_of() {
+	awk -v name="$1" '$NF ~ name { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i }
+		END { print sum + 0 }' /proc/interrupts
+}
+
 driver_loaded() { [ -e "/sys/module/$MODULE" ]; }
 
 # Disks.  Disk N is LUN N on target 0 of its controller.
@@ -98,8 +105,10 @@ disk_numbers() { seq 0 $((DISKS - 1)); }
 disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 
 # disk N: its device node.  Sets NODE as well, for callers that count processes:
-# under emulation a process costs more than a request.
+# under emulation a process costs more than a request.  Beyond 255 the kernel's
+# numbers have the address method (flat space, 0x4000) in them.
 disk() {
+	[ "$1" -lt 256 ] || set -- $((0x4000 + $1))
 	set -- /sys/class/scsi_disk/*:0:"$1"/device/block/*
 	NODE=/dev/${1##*/}
 	[ -b "$NODE" ] && echo "$NODE"
@@ -176,6 +185,18 @@ disk_exercise() {
 	echo $((now + rounds)) >"/tmp/latest.$number"
 	diskcheck exercise --disk "$number" --generation "$now" --rounds "$rounds" "$@" \
 		"$(disk "$number")" && leaves "$number" $((now + rounds))
+}
+
+# disk_sequence N WRITES [OPTION…]: writes the same places again and again, with a
+# number that counts up, and reads them each time.
+disk_sequence() {
+	local number=$1 writes=$2 now
+	shift 2
+	now=$(generation "$number")
+	rm -f "/tmp/leaves.$number"
+	echo $((now + writes)) >"/tmp/latest.$number"
+	diskcheck sequence --disk "$number" --generation "$now" --writes "$writes" "$@" \
+		"$(disk "$number")" && leaves "$number" $((now + writes))
 }
 
 # disk_known N: makes sure that disk N holds a pattern of known generation.

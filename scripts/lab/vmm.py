@@ -96,7 +96,7 @@ def _qemu_unit(unit: Unit) -> list[str]:
     if unit.readonly:
         drive += ",readonly=on"
     place = f"bus=s0.0,drive=d{number},scsi-id=0,lun={number},serial=DISK{number}"
-    return ["-drive", f"if=none,id=d{number},format=raw,{drive}",
+    return ["-drive", f"if=none,id=d{number},format=raw,discard=unmap,{drive}",
             "-device", f"{model},id=u{number},{place}"]
 
 
