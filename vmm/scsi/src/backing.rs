@@ -10,6 +10,7 @@ mod extents;
 mod file;
 mod sys;
 
+use std::fs::File;
 use std::io;
 
 use hospes_device::memory::SgList;
@@ -73,6 +74,26 @@ pub trait Backing: Send + Sync {
         len: u64,
         durability: Durability,
     ) -> Result<(), Incomplete>;
+
+    /// Reads as much as [`read`](Self::read) would without having to wait, and
+    /// returns how many bytes that were. Nothing follows from there being none.
+    fn read_now(&self, _offset: u64, _list: &SgList, _len: u64) -> u64 {
+        0
+    }
+
+    /// Writes as much as [`write`](Self::write) would, without durability and
+    /// without having to wait, and returns how many bytes that were. It may
+    /// have to wait in exceptional cases, such as a host that has too much to
+    /// write out.
+    fn write_now(&self, _offset: u64, _list: &SgList, _len: u64) -> u64 {
+        0
+    }
+
+    /// The file that has the bytes at the same offsets, if there is one that
+    /// may be accessed without this object.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 
     /// Fills `buffer` from `offset` on.
     ///

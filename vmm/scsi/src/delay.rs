@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
-use hospes_device::thread::{self as confined, Role};
+use hospes_device::thread::{self, Role};
 
-use crate::command::Outcome;
+use crate::command::{Outcome, TaskAttribute};
 use crate::tasks::{Scope, TaskId, TaskList};
 
 /// What becomes of a command that waited.
@@ -40,7 +40,7 @@ pub(crate) struct Delay {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    executing: TaskList,
+    executing: Arc<TaskList>,
 }
 
 #[derive(Default)]
@@ -48,6 +48,8 @@ struct State {
     /// By deadline, and by arrival among equals.
     waiting: BTreeMap<(Instant, u64), (TaskId, Waiting)>,
     next_sequence: u64,
+    /// Nothing is executed, whatever its deadline.
+    paused: bool,
     stopping: bool,
 }
 
@@ -84,6 +86,18 @@ impl Delay {
         ids
     }
 
+    /// Executes nothing more, and waits for what is executing.
+    pub(crate) fn pause(&self) {
+        self.shared.lock().paused = true;
+        self.shared.executing.wait(Scope::All);
+    }
+
+    /// Executes again, what is overdue at once.
+    pub(crate) fn resume(&self) {
+        self.shared.lock().paused = false;
+        self.shared.changed.notify_one();
+    }
+
     fn end_waiting(&self, scope: Scope, outcome: Outcome) -> Vec<TaskId> {
         let ended = self.shared.lock().take(scope);
         let ids = ended.iter().map(|(id, _)| *id).collect();
@@ -97,8 +111,8 @@ impl Delay {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let shared = Arc::clone(&self.shared);
-            let body = move || shared.run();
-            *thread = Some(confined::spawn(Role::Device, "scsi-delay", body)?);
+            let run = move || shared.run();
+            *thread = Some(thread::spawn(Role::Device, "scsi-delay", run)?);
         }
         Ok(())
     }
@@ -115,7 +129,8 @@ impl Drop for Delay {
             .take();
         // A completion may hold the last reference to the target. Then this is
         // the very thread, which ends by itself.
-        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        let is_other =
+            |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
         if let Some(thread) = thread.filter(is_other) {
             // It panics only where a completion did, which was reported then.
             let _ = thread.join();
@@ -144,7 +159,8 @@ impl Shared {
     fn run(&self) {
         let mut state = self.lock();
         while !state.stopping {
-            state = match state.waiting.first_key_value() {
+            let first = state.waiting.first_key_value().filter(|_| !state.paused);
+            state = match first {
                 None => self
                     .changed
                     .wait(state)
@@ -165,7 +181,7 @@ impl Shared {
             return woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         if let Some((_, (id, command))) = state.waiting.pop_first() {
-            let executing = self.executing.enter(id);
+            let executing = self.executing.enter(id, TaskAttribute::Simple);
             drop(state);
             command(Verdict::Execute);
             drop(executing);

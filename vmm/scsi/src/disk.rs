@@ -51,9 +51,9 @@ use std::time::Duration;
 use protocol::scsi::cdb::{BlockRange, Cdb};
 use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 
-use crate::backing::{Backing, Durability, RawFile};
+use crate::backing::{Backing, Durability, Incomplete, RawFile};
 use crate::command::Failure;
-use crate::unit::{DeviceServer, Task};
+use crate::unit::{DeviceServer, Io, Plan, Task};
 
 use self::config::serial_of;
 use self::gate::Gate;
@@ -275,6 +275,23 @@ impl DeviceServer for Disk {
             Cdb::Release => self.release(),
             other => self.execute_query(task, other),
         }
+    }
+
+    fn plan(&self, task: &Task<'_>) -> Result<Plan, Failure> {
+        self.plan_command(task)
+    }
+
+    fn finish(
+        &self,
+        task: &Task<'_>,
+        io: &Io,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        self.finish_access(task, io, result)
+    }
+
+    fn medium(&self) -> Option<&dyn Backing> {
+        Some(self.backing.as_ref())
     }
 
     fn latency(&self) -> Duration {

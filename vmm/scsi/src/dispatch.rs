@@ -6,8 +6,6 @@
 //! unit, whatever concerns all units (REPORT LUNS), and unit attention
 //! conditions, which come before the unit gets to see a command.
 
-use std::io;
-
 use protocol::scsi::cdb::Cdb;
 use protocol::scsi::inquiry::{DeviceType, Qualifier, StandardInquiry};
 use protocol::scsi::lun::{Lun, REPORT_LUNS_WELL_KNOWN};
@@ -19,7 +17,7 @@ use crate::command::{Command, Failure, Outcome, TaskAttribute};
 use crate::data_in::DataIn;
 use crate::identity;
 use crate::report_luns::report_luns;
-use crate::unit::{Io, Operation, Plan, Task, Unit, Units};
+use crate::unit::{carry_out, Io, Plan, Task, Unit, Units};
 
 /// Commands of CD-ROM drives that tell what happened in another way, and so
 /// come before unit attentions (MMC-6, sections 6.5 and 6.6). Other devices
@@ -42,33 +40,14 @@ pub(crate) fn plan(units: &Units, unit: Option<&Unit>, command: &Command) -> Res
 pub(crate) fn run(
     unit: Option<&Unit>,
     command: &Command,
-    mut plan: Result<Plan, Failure>,
+    plan: Result<Plan, Failure>,
 ) -> Result<u64, Failure> {
-    loop {
-        let io = match (plan?, unit) {
-            (Plan::Done(transferred), _) => return Ok(transferred),
-            (Plan::Blocking, Some(unit)) => return unit.server.execute(&task_of(unit, command)),
-            (Plan::Io(io), Some(unit)) => (io, unit),
-            // The target itself never waits.
-            (_, None) => return Err(Failure::Ended(Outcome::Failed)),
-        };
-        let (io, unit) = io;
-        let result = access(unit, command, &io);
-        plan = finish(unit, command, &io, result);
-    }
-}
-
-/// Makes an access, and waits for it.
-fn access(unit: &Unit, command: &Command, io: &Io) -> Result<(), Incomplete> {
-    let Some(medium) = unit.server.medium() else {
-        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
-    };
-    match io.operation {
-        Operation::Read => medium.read(io.offset, &command.data_in, io.len),
-        Operation::Write(durability) => {
-            medium.write(io.offset, &command.data_out, io.len, durability)
-        }
-        Operation::Flush => medium.flush().map_err(Incomplete::from),
+    match (unit, plan) {
+        (Some(unit), plan) => carry_out(unit.server.as_ref(), &task_of(unit, command), plan),
+        (None, Ok(Plan::Done(transferred))) => Ok(transferred),
+        (None, Err(failure)) => Err(failure),
+        // The target itself never waits.
+        (None, Ok(_)) => Err(Failure::Ended(Outcome::Failed)),
     }
 }
 

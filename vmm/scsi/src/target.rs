@@ -2,6 +2,7 @@
 
 //! A target device: logical units by address, and the ways to reach them.
 
+mod driver;
 mod management;
 mod queue;
 #[cfg(test)]
@@ -19,9 +20,11 @@ use thiserror::Error;
 use crate::attention::Attention;
 use crate::command::{Outcome, UnitAddress};
 use crate::delay::Delay;
+use crate::engine::Helpers;
 use crate::tasks::Scope;
 use crate::unit::{DeviceServer, Unit, Units};
 
+pub use driver::Driver;
 pub use management::{TaskFunction, TaskOutcome};
 use queue::Lane;
 pub use queue::Queue;
@@ -60,6 +63,7 @@ pub struct Target {
     in_use: AtomicBool,
     lanes: Mutex<Vec<Weak<Lane>>>,
     delay: Delay,
+    helpers: Helpers,
 }
 
 impl Target {
@@ -148,6 +152,21 @@ impl Target {
             unit.attentions.raise(Attention::CapacityChanged);
         }
         Ok(changed)
+    }
+
+    /// Returns when nothing touches guest memory any more, and lets no command
+    /// that waits for a latency begin until [`resume`](Self::resume). What uses
+    /// the queues has to submit nothing more before, and not before that.
+    pub fn pause(&self) {
+        self.delay.pause();
+        for lane in self.lanes() {
+            lane.tasks.wait(Scope::All);
+        }
+    }
+
+    /// Goes on after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.delay.resume();
     }
 
     /// Resets the whole target, as its controller's reset does: every command

@@ -92,7 +92,7 @@ impl Guest {
         }
     }
 
-    fn list(&self, start: u64, len: usize) -> SgList {
+    pub(crate) fn list(&self, start: u64, len: usize) -> SgList {
         let segments = (0..len).step_by(PIECE).map(|at| Segment {
             address: GuestAddress(start + at as u64),
             len: PIECE.min(len - at) as u32,

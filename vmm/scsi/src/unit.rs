@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use crate::attention::{Attention, Attentions};
 use crate::backing::{Backing, Durability, Incomplete};
-use crate::command::{Failure, UnitAddress};
+use crate::command::{Command, Failure, UnitAddress};
+use crate::engine::Gauges;
 use crate::protection::ProtectionBuffers;
 
 /// What a device server is given to execute a command.
@@ -146,6 +147,35 @@ pub trait DeviceServer: Send + Sync {
     fn refresh(&self) -> io::Result<bool>;
 }
 
+/// Carries out a plan on this thread, and waits for all that it takes.
+pub(crate) fn carry_out(
+    server: &dyn DeviceServer,
+    task: &Task<'_>,
+    mut plan: Result<Plan, Failure>,
+) -> Result<u64, Failure> {
+    loop {
+        let io = match plan? {
+            Plan::Done(transferred) => return Ok(transferred),
+            Plan::Blocking => return server.execute(task),
+            Plan::Io(io) => io,
+        };
+        let result = access(server, task, &io);
+        plan = server.finish(task, &io, result);
+    }
+}
+
+/// Makes an access, and waits for it.
+fn access(server: &dyn DeviceServer, task: &Task<'_>, io: &Io) -> Result<(), Incomplete> {
+    let Some(medium) = server.medium() else {
+        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+    };
+    match io.operation {
+        Operation::Read => medium.read(io.offset, task.data_in, io.len),
+        Operation::Write(durability) => medium.write(io.offset, task.data_out, io.len, durability),
+        Operation::Flush => medium.flush().map_err(Incomplete::from),
+    }
+}
+
 /// What a unit did.
 #[derive(Debug, Default, Serialize)]
 pub struct UnitCounters {
@@ -172,6 +202,7 @@ pub(crate) struct Unit {
     pub(crate) server: Box<dyn DeviceServer>,
     pub(crate) attentions: Attentions,
     pub(crate) counters: UnitCounters,
+    pub(crate) gauges: Gauges,
 }
 
 impl Unit {
@@ -180,6 +211,7 @@ impl Unit {
             server,
             attentions: Attentions::default(),
             counters: UnitCounters::default(),
+            gauges: Gauges::default(),
         };
         unit.attentions.raise(Attention::PowerOn);
         unit
@@ -196,6 +228,12 @@ impl Units {
             Lun::Unit(lun) => self.0.get(&UnitAddress { target, lun }),
             Lun::WellKnown(_) => None,
         }
+    }
+
+    /// How long a command has to wait before it is executed.
+    pub(crate) fn latency(&self, command: &Command) -> Duration {
+        let unit = self.get(command.target, command.lun);
+        unit.map_or(Duration::ZERO, |unit| unit.server.latency())
     }
 
     /// The units with this target id, in the order of their numbers.

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Threads that wait for kicks.
+//! Threads that serve queues.
+//!
+//! A thread sleeps until one of its queues is kicked, or its [`Service`] is
+//! wanted for another reason. Kicks are watched edge-triggered: each wakes the
+//! thread once, and none costs a further system call to be taken back.
 
 use std::io;
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{mpsc, Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use hospes_device::thread::{self, Role};
@@ -13,49 +17,150 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::queue::VirtQueue;
 
-/// The token of the eventfd that ends a thread. Queues have their position.
-const STOP: u64 = u64::MAX;
+/// The token of the event that says that the thread's phase changed. Queues
+/// have their position.
+const PHASE: u64 = u64::MAX;
+/// The token of what the service waits for.
+const SERVICE: u64 = u64::MAX - 1;
+/// How many events are taken at a time.
+const EVENTS: usize = 4;
+
+/// What a thread does for its queues. It is made, used and dropped there.
+pub trait Service {
+    /// Serves a queue that was kicked.
+    fn serve(&mut self, queue: &Arc<VirtQueue>);
+
+    /// What wakes the thread beside kicks.
+    fn sources(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
+
+    /// Called after each time that the thread was woken, before queues are served.
+    fn woken(&mut self) {}
+
+    /// Waits until nothing is under way any more of what was served.
+    fn settle(&mut self) {}
+}
+
+/// A service that needs nothing but kicks.
+pub struct OnKick<F>(pub F);
+
+impl<F: FnMut(&Arc<VirtQueue>)> Service for OnKick<F> {
+    fn serve(&mut self, queue: &Arc<VirtQueue>) {
+        (self.0)(queue);
+    }
+}
 
 /// A thread that serves some queues, each when it is kicked.
 ///
 /// Dropping it ends the thread and waits until it is gone.
 pub struct Worker {
-    stop: EventFd,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
+struct Shared {
+    phases: Mutex<Phases>,
+    changed: Condvar,
+    /// Says that `phases` changed.
+    event: EventFd,
+}
+
+/// What the thread is to do, and what it does.
+struct Phases {
+    wanted: Phase,
+    present: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Paused,
+    Ended,
+}
+
 impl Worker {
-    /// Starts a thread that calls `serve` for each queue that was kicked.
+    /// Starts a thread with the service that `make` makes there.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the thread or its file descriptors from being made.
-    pub fn spawn(
+    /// Whatever keeps the thread, its file descriptors or its service from
+    /// being made.
+    pub fn spawn<S: Service>(
         name: String,
         queues: Vec<Arc<VirtQueue>>,
-        serve: impl FnMut(&Arc<VirtQueue>) + Send + 'static,
+        make: impl FnOnce() -> io::Result<S> + Send + 'static,
     ) -> io::Result<Self> {
-        let stop = EventFd::new(EFD_NONBLOCK)?;
+        let shared = Arc::new(Shared {
+            phases: Mutex::new(Phases {
+                wanted: Phase::Running,
+                present: Phase::Running,
+            }),
+            changed: Condvar::new(),
+            event: EventFd::new(EFD_NONBLOCK)?,
+        });
         let epoll = Epoll::new()?;
-        watch(&epoll, &stop, STOP)?;
+        watch(&epoll, shared.event.as_raw_fd(), EventSet::IN, PHASE)?;
         for (token, queue) in (0..).zip(&queues) {
-            watch(&epoll, queue.kick(), token)?;
+            let interest = EventSet::IN | EventSet::EDGE_TRIGGERED;
+            watch(&epoll, queue.kick().as_raw_fd(), interest, token)?;
         }
-        let body = move || run(&epoll, &queues, serve);
-        let thread = thread::spawn(Role::Device, name, body)?;
-        Ok(Self {
-            stop,
+        let (ready, started) = mpsc::channel();
+        let seen = Arc::clone(&shared);
+        let thread = thread::spawn(Role::Device, name, move || {
+            let service = make().and_then(|service| {
+                for source in service.sources() {
+                    watch(&epoll, source, EventSet::IN, SERVICE)?;
+                }
+                Ok(service)
+            });
+            let service = match service {
+                Ok(service) => service,
+                // The receiver waits.
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let _ = ready.send(Ok(()));
+            Server {
+                shared: seen,
+                epoll,
+                queues,
+                service,
+            }
+            .run();
+        })?;
+        let worker = Self {
+            shared,
             thread: Some(thread),
-        })
+        };
+        let failed = |_| io::Error::other("a queue's thread did not start");
+        started.recv().map_err(failed)??;
+        Ok(worker)
+    }
+
+    /// Asks the thread to serve no queue until it is [resumed](Self::resume).
+    /// [`wait_paused`](Self::wait_paused) says when that is so.
+    pub fn pause(&self) {
+        self.shared.want(Phase::Paused);
+    }
+
+    /// Waits until the thread serves no queue any more, and its service has
+    /// settled.
+    pub fn wait_paused(&self) {
+        let mut phases = self.shared.lock();
+        while phases.wanted == Phase::Paused && phases.present == Phase::Running {
+            phases = self.shared.sleep(phases);
+        }
+    }
+
+    /// Has the thread go on, with all its queues.
+    pub fn resume(&self) {
+        self.shared.want(Phase::Running);
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Err(error) = self.stop.write(1) {
-            tracing::error!(%error, "cannot stop a queue's thread");
-            return;
-        }
+        self.shared.want(Phase::Ended);
         if self
             .thread
             .take()
@@ -66,40 +171,118 @@ impl Drop for Worker {
     }
 }
 
-fn watch(epoll: &Epoll, event: &EventFd, token: u64) -> io::Result<()> {
-    let interest = EpollEvent::new(EventSet::IN, token);
-    epoll.ctl(ControlOperation::Add, event.as_raw_fd(), interest)
-}
+impl Shared {
+    fn want(&self, phase: Phase) {
+        self.lock().wanted = phase;
+        self.changed.notify_all();
+        // Only a counter that is about to overflow says no, and then the
+        // thread is going to wake up anyway.
+        let _ = self.event.write(1);
+    }
 
-fn run(epoll: &Epoll, queues: &[Arc<VirtQueue>], mut serve: impl FnMut(&Arc<VirtQueue>)) {
-    let mut events = [EpollEvent::default(); 4];
-    loop {
-        let count = match epoll.wait(-1, &mut events) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                tracing::error!(%error, "cannot wait for kicks");
-                return;
-            }
-        };
-        for event in events.iter().take(count) {
-            if event.data() == STOP {
-                return;
-            }
-            let queue = usize::try_from(event.data())
-                .ok()
-                .and_then(|token| queues.get(token));
-            if let Some(queue) = queue {
-                answer_kick(queue, &mut serve);
-            }
-        }
+    fn sleep<'a>(&self, phases: MutexGuard<'a, Phases>) -> MutexGuard<'a, Phases> {
+        self.changed
+            .wait(phases)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Phases> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn answer_kick(queue: &Arc<VirtQueue>, serve: &mut impl FnMut(&Arc<VirtQueue>)) {
-    // A spurious wake-up: nothing to read, nothing to do.
-    if queue.kick().read().is_ok() {
-        queue.counters().kicks.inc();
-        serve(queue);
+/// Says that a thread is gone, however it went.
+struct Gone<'a>(&'a Shared);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.lock().present = Phase::Ended;
+        self.0.changed.notify_all();
+    }
+}
+
+fn watch(epoll: &Epoll, source: RawFd, interest: EventSet, token: u64) -> io::Result<()> {
+    epoll.ctl(
+        ControlOperation::Add,
+        source,
+        EpollEvent::new(interest, token),
+    )
+}
+
+/// What a thread has.
+struct Server<S> {
+    shared: Arc<Shared>,
+    epoll: Epoll,
+    queues: Vec<Arc<VirtQueue>>,
+    service: S,
+}
+
+impl<S: Service> Server<S> {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _gone = Gone(&shared);
+        let mut events = [EpollEvent::default(); EVENTS];
+        loop {
+            let count = match self.epoll.wait(-1, &mut events) {
+                Ok(count) => count,
+                // The kernel interrupts the thread to give it results, too.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for kicks");
+                    return;
+                }
+            };
+            self.service.woken();
+            let woken = events.get(..count).unwrap_or(&events);
+            for event in woken {
+                match event.data() {
+                    SERVICE => {}
+                    PHASE => {
+                        if self.change_phase() == Phase::Ended {
+                            return;
+                        }
+                    }
+                    token => self.serve(token),
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, token: u64) {
+        let at = usize::try_from(token).unwrap_or(usize::MAX);
+        if let Some(queue) = self.queues.get(at) {
+            queue.counters().kicks.inc();
+            self.service.serve(queue);
+        }
+    }
+
+    /// Does what is wanted, and returns in the phase to go on in.
+    fn change_phase(&mut self) -> Phase {
+        // What is there to read says no more than `wanted` does.
+        let _ = self.shared.event.read();
+        let mut phase = self.shared.lock().wanted;
+        if phase == Phase::Paused {
+            self.service.settle();
+            phase = self.rest();
+            if phase == Phase::Running {
+                // Kicks that came meanwhile may have been taken for older ones.
+                for queue in &self.queues {
+                    self.service.serve(queue);
+                }
+            }
+        }
+        phase
+    }
+
+    /// Sleeps until another phase is wanted.
+    fn rest(&self) -> Phase {
+        let mut phases = self.shared.lock();
+        phases.present = Phase::Paused;
+        self.shared.changed.notify_all();
+        while phases.wanted == Phase::Paused {
+            phases = self.shared.sleep(phases);
+        }
+        phases.present = phases.wanted;
+        phases.wanted
     }
 }

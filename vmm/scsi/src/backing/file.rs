@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use hospes_device::memory::SgList;
 use vmm_sys_util::fallocate::{fallocate, FallocateMode};
@@ -22,6 +23,58 @@ static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 #[derive(Debug)]
 pub struct RawFile {
     file: File,
+    reads: Attempts,
+    writes: Attempts,
+}
+
+/// How to try an access without waiting.
+#[derive(Debug)]
+struct Attempts(AtomicU8);
+
+impl Attempts {
+    /// Not at all.
+    const NEVER: u8 = 0;
+    /// The system is told not to wait.
+    const NOWAIT: u8 = 1;
+    /// As any other access: it seldom waits.
+    const PLAIN: u8 = 2;
+
+    fn new(how: u8) -> Self {
+        Self(AtomicU8::new(how))
+    }
+
+    /// Makes an attempt, which is given flags. Where the file system does not
+    /// know how not to wait, `otherwise` is what is done from then on.
+    fn make(&self, otherwise: u8, call: impl Fn(libc::c_int) -> io::Result<u64>) -> u64 {
+        let flags = match self.0.load(Ordering::Relaxed) {
+            Self::NOWAIT => libc::RWF_NOWAIT,
+            Self::PLAIN => 0,
+            _ => return 0,
+        };
+        match call(flags) {
+            Ok(count) => count,
+            Err(error) if flags != 0 && is_unsupported(&error) => {
+                self.0.store(otherwise, Ordering::Relaxed);
+                self.make_plainly(otherwise, call)
+            }
+            // Whoever makes the access in earnest sees the error.
+            Err(_) => 0,
+        }
+    }
+
+    fn make_plainly(&self, how: u8, call: impl Fn(libc::c_int) -> io::Result<u64>) -> u64 {
+        match how {
+            Self::PLAIN => call(0).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS)
+    )
 }
 
 impl RawFile {
@@ -32,13 +85,22 @@ impl RawFile {
     /// Those of the system.
     pub fn open(path: &Path, read_only: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(!read_only).open(path)?;
-        Ok(Self { file })
+        Ok(file.into())
     }
 }
 
 impl From<File> for RawFile {
     fn from(file: File) -> Self {
-        Self { file }
+        // A file in memory has nothing to wait for, and no way to be told so.
+        let how = match sys::is_in_memory(&file) {
+            true => Attempts::PLAIN,
+            false => Attempts::NOWAIT,
+        };
+        Self {
+            file,
+            reads: Attempts::new(how),
+            writes: Attempts::new(how),
+        }
     }
 }
 
@@ -52,8 +114,24 @@ impl Backing for RawFile {
     fn read(&self, offset: u64, list: &SgList, len: u64) -> Result<(), Incomplete> {
         let end = io::ErrorKind::UnexpectedEof;
         transfer(offset, len, end, |at, done, left| {
-            sys::read(&self.file, at, list, done, left)
+            sys::read(&self.file, at, list, done, left, 0)
         })
+    }
+
+    fn read_now(&self, offset: u64, list: &SgList, len: u64) -> u64 {
+        let read = |flags| sys::read(&self.file, offset, list, 0, len, flags);
+        self.reads.make(Attempts::NEVER, read)
+    }
+
+    /// Most file systems cannot be told not to wait for a write to the host's
+    /// cache, which is a copy to memory as long as there is enough of it.
+    fn write_now(&self, offset: u64, list: &SgList, len: u64) -> u64 {
+        let write = |flags| sys::write(&self.file, offset, list, 0, len, flags);
+        self.writes.make(Attempts::PLAIN, write)
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
     }
 
     fn write(

@@ -2,69 +2,81 @@
 
 //! Commands that move data to and from the medium, and make it durable.
 
-use protocol::scsi::cdb::{Access, BlockRange};
+use protocol::scsi::cdb::{Access, BlockRange, Cdb};
 use protocol::scsi::sense::Sense;
 
+use super::gate::Ticket;
 use super::{failure, Disk};
-use crate::backing::Durability;
-use crate::command::Failure;
-use crate::unit::Task;
+use crate::backing::{Durability, Incomplete};
+use crate::command::{Failure, Outcome};
+use crate::unit::{carry_out, Io, Operation, Plan, Task};
 
 impl Disk {
+    /// What a command takes. What is not known not to wait does not happen here.
+    pub(super) fn plan_command(&self, task: &Task<'_>) -> Result<Plan, Failure> {
+        let cdb = Cdb::decode(task.cdb)?;
+        self.check_reservations(&cdb)?;
+        match cdb {
+            Cdb::TestUnitReady
+            | Cdb::Inquiry { .. }
+            | Cdb::ReadCapacity10
+            | Cdb::ReadCapacity16 { .. }
+            | Cdb::ModeSense(_)
+            | Cdb::LogSense(_)
+            | Cdb::RequestSense { .. }
+            | Cdb::ReportOpcodes { .. }
+            | Cdb::ReportTaskFunctions { .. } => self.execute_query(task, cdb).map(Plan::Done),
+            // Protection information is somewhere else than the data.
+            _ if self.protection.is_some() => Ok(Plan::Blocking),
+            Cdb::Read(access) => self.plan_read(task, access),
+            Cdb::Write(access) => self.plan_write(task, access),
+            Cdb::SynchronizeCache { range } => self.plan_synchronize_cache(task, range),
+            _ => Ok(Plan::Blocking),
+        }
+    }
+
+    /// What is left to do for a command after an access.
+    pub(super) fn finish_access(
+        &self,
+        task: &Task<'_>,
+        io: &Io,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        if let (Operation::Write(_), Ok(ticket)) = (io.operation, u8::try_from(io.token)) {
+            self.gate.leave(Ticket::from_raw(ticket.into()));
+        }
+        if is_cancelled(&result) {
+            return Err(Failure::Ended(Outcome::Aborted));
+        }
+        match io.operation {
+            Operation::Read => self.finish_read(task, io, result),
+            Operation::Write(durability) => self.finish_write(task, io, durability, result),
+            Operation::Flush => self.finish_flush(task, result),
+        }
+    }
+
     /// READ.
     pub(super) fn read(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
-        self.check_ready()?;
-        let offset = self.locate(access.range)?;
-        self.check_length(task, access.range)?;
         if let Some(protection) = &self.protection {
+            self.check_ready()?;
+            self.locate(access.range)?;
+            self.check_length(task, access.range)?;
             return protection.read(self, task, access);
         }
-        self.check_protect(access.protect)?;
-        let len = self.bytes(access.range.blocks);
-        check_room(task.data_in.len(), len)?;
-        if access.force_unit_access && self.write_cache() {
-            // What is read has to be on the medium.
-            self.flush(task)?;
-        }
-        task.counters.reads.inc();
-        self.backing
-            .read(offset, task.data_in, len)
-            .map_err(|incomplete| {
-                task.counters.bytes_read.add(incomplete.transferred);
-                let sense = self.read_failed(&incomplete.error);
-                failure::at_block(&incomplete, sense, access.range.lba, self.block_len())
-            })?;
-        task.counters.bytes_read.add(len);
-        Ok(len)
+        carry_out(self, task, self.plan_read(task, access))
     }
 
     /// WRITE.
     pub(super) fn write(&self, task: &Task<'_>, access: Access) -> Result<u64, Failure> {
-        self.check_writable()?;
-        let offset = self.locate(access.range)?;
-        self.check_length(task, access.range)?;
         if let Some(protection) = &self.protection {
+            self.check_writable()?;
+            self.locate(access.range)?;
+            self.check_length(task, access.range)?;
             return protection.write(self, task, access);
         }
-        self.check_protect(access.protect)?;
-        let len = self.bytes(access.range.blocks);
-        check_room(task.data_out.len(), len)?;
-        let durability = self.durability(access.force_unit_access);
-        task.counters.writes.inc();
-        let permit = self.gate.enter();
-        self.backing
-            .write(offset, task.data_out, len, durability)
-            .map_err(|incomplete| {
-                task.counters.bytes_written.add(incomplete.transferred);
-                let sense = self.write_failed(&incomplete.error);
-                failure::at_block(&incomplete, sense, access.range.lba, self.block_len())
-            })?;
-        drop(permit);
-        if durability == Durability::Durable {
-            task.counters.flushes.inc();
-        }
-        task.counters.bytes_written.add(len);
-        Ok(len)
+        let io = self.check_write(task, access)?;
+        let _permit = self.gate.enter();
+        carry_out(self, task, Ok(transfer(task, io)))
     }
 
     /// SYNCHRONIZE CACHE: of everything, whatever the range.
@@ -73,10 +85,117 @@ impl Disk {
         task: &Task<'_>,
         range: BlockRange,
     ) -> Result<u64, Failure> {
+        carry_out(self, task, self.plan_synchronize_cache(task, range))
+    }
+
+    fn plan_read(&self, task: &Task<'_>, access: Access) -> Result<Plan, Failure> {
+        self.check_protect(access.protect)?;
+        self.check_ready()?;
+        let offset = self.locate(access.range)?;
+        self.check_length(task, access.range)?;
+        let len = self.bytes(access.range.blocks);
+        check_room(task.data_in.len(), len)?;
+        if access.force_unit_access && self.write_cache() {
+            // What is read has to be on the medium.
+            return Ok(flush(task));
+        }
+        let operation = Operation::Read;
+        Ok(transfer(task, io_of(operation, offset, len)))
+    }
+
+    fn finish_read(
+        &self,
+        task: &Task<'_>,
+        io: &Io,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        let len = io.len;
+        result.map_err(|incomplete| {
+            task.counters.bytes_read.add(incomplete.transferred);
+            let sense = self.read_failed(&incomplete.error);
+            failure::at_block(
+                &incomplete,
+                sense,
+                self.block_at(io.offset),
+                self.block_len(),
+            )
+        })?;
+        task.counters.bytes_read.add(len);
+        Ok(Plan::Done(len))
+    }
+
+    /// A write that cannot pass the gate at once comes again where it may wait.
+    fn plan_write(&self, task: &Task<'_>, access: Access) -> Result<Plan, Failure> {
+        let mut io = self.check_write(task, access)?;
+        if io.len > 0 {
+            let Some(ticket) = self.gate.try_enter() else {
+                return Ok(Plan::Blocking);
+            };
+            io.token = ticket.to_raw();
+        }
+        Ok(transfer(task, io))
+    }
+
+    fn check_write(&self, task: &Task<'_>, access: Access) -> Result<Io, Failure> {
+        self.check_protect(access.protect)?;
+        self.check_writable()?;
+        let offset = self.locate(access.range)?;
+        self.check_length(task, access.range)?;
+        let len = self.bytes(access.range.blocks);
+        check_room(task.data_out.len(), len)?;
+        let operation = Operation::Write(self.durability(access.force_unit_access));
+        Ok(io_of(operation, offset, len))
+    }
+
+    fn finish_write(
+        &self,
+        task: &Task<'_>,
+        io: &Io,
+        durability: Durability,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        let len = io.len;
+        result.map_err(|incomplete| {
+            task.counters.bytes_written.add(incomplete.transferred);
+            let sense = self.write_failed(&incomplete.error);
+            failure::at_block(
+                &incomplete,
+                sense,
+                self.block_at(io.offset),
+                self.block_len(),
+            )
+        })?;
+        if durability == Durability::Durable {
+            task.counters.flushes.inc();
+        }
+        task.counters.bytes_written.add(len);
+        Ok(Plan::Done(len))
+    }
+
+    fn plan_synchronize_cache(&self, task: &Task<'_>, range: BlockRange) -> Result<Plan, Failure> {
         self.check_ready()?;
         self.locate(range)?;
-        self.flush(task)?;
-        Ok(0)
+        Ok(flush(task))
+    }
+
+    /// A flush was all of a command, or the first half of a read.
+    fn finish_flush(
+        &self,
+        task: &Task<'_>,
+        result: Result<(), Incomplete>,
+    ) -> Result<Plan, Failure> {
+        result.map_err(|incomplete| self.write_failed(&incomplete.error))?;
+        self.protection_flush()?;
+        let Cdb::Read(access) = Cdb::decode(task.cdb)? else {
+            return Ok(Plan::Done(0));
+        };
+        let offset = self.locate(access.range)?;
+        let len = self.bytes(access.range.blocks);
+        Ok(transfer(task, io_of(Operation::Read, offset, len)))
+    }
+
+    fn block_at(&self, offset: u64) -> u64 {
+        offset.checked_div(self.block_len()).unwrap_or(0)
     }
 
     /// Refuses what is beyond MAXIMUM TRANSFER LENGTH.
@@ -86,6 +205,41 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// The token of accesses that did not pass the gate, or did so by a permit.
+const NO_TICKET: u64 = u64::MAX;
+
+fn io_of(operation: Operation, offset: u64, len: u64) -> Io {
+    Io {
+        operation,
+        offset,
+        len,
+        token: NO_TICKET,
+    }
+}
+
+/// A read or a write, unless it is one of no blocks.
+fn transfer(task: &Task<'_>, io: Io) -> Plan {
+    match io.operation {
+        Operation::Read => task.counters.reads.inc(),
+        _ => task.counters.writes.inc(),
+    }
+    match io.len {
+        0 => Plan::Done(0),
+        _ => Plan::Io(io),
+    }
+}
+
+fn flush(task: &Task<'_>) -> Plan {
+    task.counters.flushes.inc();
+    Plan::Io(io_of(Operation::Flush, 0, 0))
+}
+
+/// Whether an access was given up because its command was.
+fn is_cancelled(result: &Result<(), Incomplete>) -> bool {
+    let code = |incomplete: &Incomplete| incomplete.error.raw_os_error();
+    result.as_ref().err().and_then(code) == Some(libc::ECANCELED)
 }
 
 /// Where a block command has its length, which follows from bits 7:5 of the

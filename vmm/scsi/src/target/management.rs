@@ -106,11 +106,17 @@ impl Target {
         TaskOutcome::Complete
     }
 
-    /// Ends all commands of that scope. Those that are executing are waited for.
+    /// Ends all commands of that scope. Those that cannot be stopped any more
+    /// are waited for.
     pub(super) fn end(&self, scope: Scope, outcome: Outcome) {
+        let lanes = self.lanes();
+        for lane in &lanes {
+            lane.tasks.mark(scope, outcome);
+        }
+        self.helpers.end(scope, outcome);
         // A command moves from a queue to the waiting ones to the timer, and is
         // looked for in that order, so that it cannot slip past.
-        for lane in self.lanes() {
+        for lane in &lanes {
             lane.tasks.wait(scope);
         }
         let ended = self.delay.end(scope, outcome);

@@ -2,6 +2,7 @@
 
 //! The way in for commands.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::command::{Command, Completion, Outcome};
 use crate::delay::Verdict;
 use crate::dispatch;
-use crate::target::Target;
+use crate::engine::AioMode;
+use crate::target::{Driver, Target};
 use crate::tasks::{TaskId, TaskList};
 use crate::unit::Units;
 
@@ -19,13 +21,13 @@ const MAX_LATENCY: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A submission queue of a target: one for each queue of the transport, so that
 /// these do not contend.
 pub struct Queue {
-    target: Arc<Target>,
-    lane: Arc<Lane>,
+    pub(super) target: Arc<Target>,
+    pub(super) lane: Arc<Lane>,
 }
 
 /// What the target has to reach of a queue.
 pub(super) struct Lane {
-    pub(super) tasks: TaskList,
+    pub(super) tasks: Arc<TaskList>,
     view: Mutex<View>,
 }
 
@@ -39,7 +41,7 @@ impl Target {
     /// A new queue.
     pub fn queue(self: &Arc<Self>) -> Queue {
         let lane = Arc::new(Lane {
-            tasks: TaskList::default(),
+            tasks: Arc::default(),
             view: Mutex::new(self.view()),
         });
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,6 +75,17 @@ impl Lane {
 }
 
 impl Queue {
+    /// What executes the queue's commands asynchronously, for the thread that
+    /// calls this and is the only one to use it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; that it has no io_uring only if `mode` insists.
+    pub fn driver(&self, mode: AioMode) -> io::Result<Driver> {
+        let (target, lane) = (Arc::clone(&self.target), Arc::clone(&self.lane));
+        Driver::new(Self { target, lane }, mode)
+    }
+
     /// Executes a command. `completion` is called exactly once, with what came
     /// of it: before this returns and on this thread, or, if the unit has a
     /// latency, later on a thread of the target.
@@ -93,41 +106,36 @@ impl Queue {
     {
         let completion = Completion::new(completion);
         self.target.note_in_use();
-        let id = TaskId {
-            target: command.target,
-            lun: command.lun,
-            tag: command.tag,
-        };
         // The guard covers the completion too, and outlives the move of a
         // command to the waiting ones: task management always finds it.
-        let _running = self.lane.tasks.enter(id);
+        let _running = self
+            .lane
+            .tasks
+            .enter(TaskId::of(&command), command.attribute);
         let units = self.lane.units(&self.target);
-        let unit = units.get(command.target, command.lun);
-        let latency = unit.map_or(Duration::ZERO, |unit| unit.server.latency());
-        let latency = latency.saturating_add(extra);
+        let latency = units.latency(&command).saturating_add(extra);
         if latency.is_zero() {
             completion.complete(execute(&units, &command));
         } else {
-            self.delay(latency, id, units, command, completion);
+            self.delay(latency, units, command, completion);
         }
     }
 
-    fn delay<F>(
+    /// Has a command executed later, by a thread of the target.
+    pub(super) fn delay<F>(
         &self,
         latency: Duration,
-        id: TaskId,
         units: Arc<Units>,
         command: Command,
         completion: Completion<F>,
     ) where
         F: FnOnce(Outcome) + Send + 'static,
     {
+        let id = TaskId::of(&command);
         let now = Instant::now();
         let deadline = now.checked_add(latency.min(MAX_LATENCY)).unwrap_or(now);
         let waiting = move |verdict| match verdict {
-            Verdict::Execute => {
-                completion.complete(execute(&units, &command));
-            }
+            Verdict::Execute => completion.complete(execute(&units, &command)),
             Verdict::End(outcome) => completion.complete(outcome),
         };
         self.target.delay.add(id, deadline, Box::new(waiting));

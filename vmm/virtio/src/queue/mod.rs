@@ -43,6 +43,8 @@ pub struct VirtQueue {
     /// and the ring's chains are served, or will not be any more.
     progress: Condvar,
     stopping: AtomicBool,
+    /// Chains are left in the ring for the time being.
+    paused: AtomicBool,
     kick: Arc<EventFd>,
     vector: AtomicU16,
     state: Arc<DeviceState>,
@@ -87,6 +89,7 @@ impl VirtQueue {
             idle: Condvar::new(),
             progress: Condvar::new(),
             stopping: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             kick: parts.kick,
             vector: AtomicU16::new(parts.vector),
             state: parts.state,
@@ -122,7 +125,7 @@ impl VirtQueue {
 
     /// Takes the next chain that the guest made available.
     pub fn pop(self: &Arc<Self>) -> Option<Chain> {
-        if self.stopping.load(Ordering::Acquire) {
+        if self.is_closed() {
             return None;
         }
         let mut ring = self.lock();
@@ -154,18 +157,38 @@ impl VirtQueue {
     /// Serves chains until none is left, with the guest's kicks held off and
     /// interrupts shared in the meantime.
     pub fn drain(self: &Arc<Self>, mut serve: impl FnMut(Chain)) {
+        self.drain_with(&mut serve, |serve, chain| serve(chain), |_| {});
+    }
+
+    /// The same for a server that begins chains one by one and then, by
+    /// `flush`, goes on with all of them together.
+    pub fn drain_with<S>(
+        self: &Arc<Self>,
+        server: &mut S,
+        mut begin: impl FnMut(&mut S, Chain),
+        mut flush: impl FnMut(&mut S),
+    ) {
         loop {
             self.with_ring(Ring::suppress_kicks);
-            self.lock().begin_batch();
-            while let Some(chain) = self.pop() {
-                serve(chain);
-            }
-            let announcement = self.with_ring(Ring::end_batch).flatten();
-            self.announce(announcement);
-            if !self.more_after_asking() || self.stopping.load(Ordering::Acquire) {
+            self.together(|| {
+                while let Some(chain) = self.pop() {
+                    begin(server, chain);
+                }
+                flush(server);
+            });
+            if !self.more_after_asking() || self.is_closed() {
                 return;
             }
         }
+    }
+
+    /// Does work that returns chains, with interrupts shared as far as they
+    /// follow each other quickly. To be called by one thread at a time.
+    pub fn together(&self, work: impl FnOnce()) {
+        self.lock().begin_batch();
+        work();
+        let announcement = self.with_ring(Ring::end_batch).flatten();
+        self.announce(announcement);
     }
 
     /// Asks for a kick with the next chain; true if there is one already.
@@ -199,6 +222,22 @@ impl VirtQueue {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.give_up();
+    }
+
+    /// Leaves chains in the ring, or takes them again from the next
+    /// [`drain`](Self::drain) on.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    /// How many chains were taken and did not come back yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing is taken from the ring.
+    fn is_closed(&self) -> bool {
+        self.stopping.load(Ordering::Acquire) || self.paused.load(Ordering::Acquire)
     }
 
     /// Releases those that wait for chains to be served.

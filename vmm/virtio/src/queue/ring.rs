@@ -190,7 +190,9 @@ impl Ring {
         self.guarded(|ring| {
             let (next, size) = (ring.queue.next_used(), ring.queue.size());
             let slot = u64::from(next.checked_rem(size).unwrap_or(0));
-            let offset = slot.saturating_mul(USED_ELEMENT).saturating_add(USED_HEADER);
+            let offset = slot
+                .saturating_mul(USED_ELEMENT)
+                .saturating_add(USED_HEADER);
             let address = GuestAddress(ring.queue.used_ring().saturating_add(offset));
             memory
                 .write_obj([id.to_le(), len.to_le()], address)

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use hospes_scsi::AioMode;
 use protocol::virtio_scsi::lun::FLAT_SPACE;
 use protocol::virtio_scsi::{config::Config, Event, CDB_SIZE, F_T10_PI, SENSE_SIZE};
 use thiserror::Error;
@@ -40,6 +41,8 @@ pub struct ScsiConfig {
     pub cmd_per_lun: u32,
     /// Highest target number.
     pub max_target: u16,
+    /// How accesses to disks are made that have to wait.
+    pub aio: AioMode,
     /// Offer to carry protection information (T10-PI) beside the data.
     pub protection: bool,
 }
@@ -54,6 +57,7 @@ impl Default for ScsiConfig {
             max_sectors: 0xffff,
             cmd_per_lun: 128,
             max_target: 255,
+            aio: AioMode::default(),
             protection: false,
         }
     }

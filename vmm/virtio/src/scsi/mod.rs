@@ -18,10 +18,13 @@ mod event;
 mod fault;
 mod inject;
 mod request;
+mod service;
 
 pub use config::{ConfigError, ScsiConfig, MAX_REQUEST_QUEUES};
 
 use std::io;
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::counters::Counted;
@@ -34,13 +37,13 @@ use serde_json::{json, Value};
 
 use crate::device::{ActivateError, Activation, VirtioDevice};
 use crate::notify::DeviceState;
-use crate::queue::{Chain, VirtQueue};
-use crate::worker::Worker;
+use crate::queue::VirtQueue;
+use crate::worker::{OnKick, Worker};
 use config::ConfigSpace;
 use control::{Control, ControlCounters};
 use event::Events;
 use fault::Faulty;
-use request::Request;
+use service::RequestService;
 
 /// PCI class code of a SCSI controller.
 const PCI_CLASS: [u8; 3] = [1, 0, 0];
@@ -53,6 +56,8 @@ pub struct ScsiHost {
     config: ScsiConfig,
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
+    /// Whether the host is to do nothing for the time being.
+    paused: AtomicBool,
 }
 
 /// What the host's threads work with.
@@ -97,7 +102,38 @@ impl ScsiHost {
             config: config.clone(),
             shared: Arc::new(shared),
             running: Mutex::new(None),
+            paused: AtomicBool::new(false),
         }))
+    }
+
+    /// Takes nothing more from the queues and waits until nothing of the host
+    /// touches guest memory any more. Commands that wait for the latency of
+    /// their unit stay where they are, and kicks are not forgotten.
+    ///
+    /// Not to be called from a completion. A reset works as ever.
+    pub fn pause(&self) {
+        let running = self.running();
+        self.paused.store(true, Ordering::SeqCst);
+        if let Some(running) = running.as_ref() {
+            running.pause();
+        }
+        self.shared.target.pause();
+    }
+
+    /// Goes on after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        let running = self.running();
+        self.paused.store(false, Ordering::SeqCst);
+        self.shared.target.resume();
+        if let Some(running) = running.as_ref() {
+            running.resume();
+        }
+    }
+
+    /// How many requests the driver waits for.
+    pub fn in_flight(&self) -> usize {
+        let count = |running: &Running| running.queues.iter().map(|queue| queue.in_flight()).sum();
+        self.running().as_ref().map_or(0, count)
     }
 
     /// Tells the driver about a unit that was added to the target.
@@ -142,13 +178,13 @@ impl ScsiHost {
     }
 
     fn spawn_request(&self, queue: Arc<VirtQueue>) -> io::Result<Worker> {
-        let shared = self.shared.clone();
-        let lane = usize::from(queue.index().saturating_sub(FIRST_REQUEST_QUEUE));
-        let name = format!("{}-q{lane}", self.config.name);
-        Worker::spawn(name, vec![queue], move |queue| {
-            if let Some(lane) = shared.lanes.get(lane) {
-                queue.drain(|chain| shared.request(queue.index(), lane, chain));
-            }
+        let (shared, mode) = (self.shared.clone(), self.config.aio);
+        let number = usize::from(queue.index().saturating_sub(FIRST_REQUEST_QUEUE));
+        let name = format!("{}-q{number}", self.config.name);
+        Worker::spawn(name, vec![queue.clone()], move || {
+            let lane = shared.lanes.get(number).ok_or(io::ErrorKind::NotFound)?;
+            let driver = lane.driver(mode)?;
+            Ok(RequestService::new(shared, driver, queue))
         })
     }
 
@@ -159,7 +195,7 @@ impl ScsiHost {
     ) -> io::Result<Worker> {
         let shared = self.shared.clone();
         let name = format!("{}-ctl", self.config.name);
-        Worker::spawn(name, queues, move |queue| match queue.index() {
+        let serve = move |queue: &Arc<VirtQueue>| match queue.index() {
             CONTROL_QUEUE => {
                 let control = Control {
                     requests: &requests,
@@ -171,7 +207,8 @@ impl ScsiHost {
             }
             EVENT_QUEUE => shared.events.buffers_posted(),
             _ => {}
-        })
+        };
+        Worker::spawn(name, queues, move || Ok(OnKick(serve)))
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
@@ -179,17 +216,30 @@ impl ScsiHost {
     }
 }
 
-impl Shared {
-    fn request(&self, queue: u16, lane: &Queue, chain: Chain) {
-        let Some((request, command)) = Request::accept(chain, self.space.field_sizes()) else {
-            return;
-        };
-        if !self.faulty.is_armed() {
-            return lane.submit(command, move |outcome| request.complete(outcome));
+impl Running {
+    /// The control queue comes first, since task management waits for the
+    /// others.
+    fn pause(&self) {
+        let (control, requests): (Vec<_>, Vec<_>) =
+            (self.queues.iter()).partition(|queue| queue.index() < FIRST_REQUEST_QUEUE);
+        for (workers, queues) in [
+            (slice::from_ref(&self.control), control),
+            (&self.requests, requests),
+        ] {
+            for queue in queues {
+                queue.set_paused(true);
+            }
+            workers.iter().for_each(Worker::pause);
+            workers.iter().for_each(Worker::wait_paused);
         }
-        if let Some((request, command, delay)) = self.faulty.command(queue, request, command) {
-            lane.submit_after(command, delay, move |outcome| request.complete(outcome));
+    }
+
+    fn resume(&self) {
+        for queue in &self.queues {
+            queue.set_paused(false);
         }
+        self.requests.iter().for_each(Worker::resume);
+        self.control.resume();
     }
 }
 
@@ -230,7 +280,11 @@ impl VirtioDevice for ScsiHost {
         self.shared
             .events
             .start(events.cloned(), activation.features);
-        *self.running() = Some(running);
+        let mut present = self.running();
+        if self.paused.load(Ordering::SeqCst) {
+            running.pause();
+        }
+        *present = Some(running);
         Ok(())
     }
 

@@ -64,6 +64,7 @@ proptest! {
             cdb: CdbBytes::new(&cdb),
             data_out: SgList::new(&guest.memory, data_out).unwrap(),
             data_in: SgList::new(&guest.memory, data_in.clone()).unwrap(),
+            protection: crate::protection::ProtectionBuffers::default(),
         };
         let offered = command.data_out.len() + command.data_in.len();
         let (counted, (sender, receiver)) = (calls.clone(), std::sync::mpsc::channel());

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the thread of a request queue does.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use hospes_scsi::Driver;
+
+use super::request::Request;
+use super::Shared;
+use crate::queue::{Chain, VirtQueue};
+use crate::worker::Service;
+
+/// Serves one request queue by way of a driver of the target.
+pub(super) struct RequestService {
+    shared: Arc<Shared>,
+    driver: Driver,
+    queue: Arc<VirtQueue>,
+}
+
+impl RequestService {
+    pub(super) fn new(shared: Arc<Shared>, driver: Driver, queue: Arc<VirtQueue>) -> Self {
+        Self {
+            shared,
+            driver,
+            queue,
+        }
+    }
+
+    fn begin(&mut self, chain: Chain) {
+        let shared = &self.shared;
+        let Some((request, command)) = Request::accept(chain, shared.space.field_sizes()) else {
+            return;
+        };
+        if !shared.faulty.is_armed() {
+            let complete = move |outcome| request.complete(outcome);
+            return self.driver.submit(command, complete);
+        }
+        let index = self.queue.index();
+        if let Some((request, command, delay)) = shared.faulty.command(index, request, command) {
+            let complete = move |outcome| request.complete(outcome);
+            self.driver.submit_after(command, delay, complete);
+        }
+    }
+}
+
+impl Service for RequestService {
+    fn serve(&mut self, queue: &Arc<VirtQueue>) {
+        queue.drain_with(self, Self::begin, |service| service.driver.flush());
+    }
+
+    fn sources(&self) -> Vec<RawFd> {
+        self.driver.sources().collect()
+    }
+
+    /// What is done comes back together, with one interrupt where that will do.
+    fn woken(&mut self) {
+        let queue = self.queue.clone();
+        if self.driver.has_work() {
+            queue.together(|| self.driver.poll());
+        }
+    }
+
+    fn settle(&mut self) {
+        self.driver.settle();
+    }
+}
