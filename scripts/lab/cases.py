@@ -7,13 +7,14 @@ sentences what it proves, then in `key: value` lines what it needs:
     # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock ...
     #          a matrix: every combination of the listed values; may be repeated;
     #          with set=long only where the long tests are asked for
-    # set:     long - only where they are, whatever the machine
+    # set:     long - only where they are, whatever the machine (as always with
+    #          kernel=debug)
     # limit:   seconds after which the case has failed (default 60)
     # order:   first | last among the cases of one boot (default: by name)
     # alone:   yes - never shares a boot
     # exit:    how the machine must end, by the name of its exit status
     # cmdline: words for the guest's kernel command line (implies alone)
-    # hospes:  words for the command line of hospes (implies alone)
+    # hospes, qemu: words for the command line of that VMM (implies alone)
     # user:    number of the user, without any privilege, that hospes runs as
     #          (implies alone)
     # host:    yes - the case has things done outside (`host` of tests/lib.sh)
@@ -35,7 +36,7 @@ from .machine import Disks, Machine
 PATIENCE = 4
 
 KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-limit", "hospes",
-        "user", "host", "programs"}
+        "qemu", "user", "host", "programs"}
 CHOICES = {
     "driver": {"rust", "c"},
     "vmm": {"hospes", "qemu"},
@@ -63,7 +64,7 @@ class Case:
     cmdline: str = ""
     vmm_limit: int = 0
     long: frozenset[Machine] = frozenset()  # machines for the long tests only
-    hospes: str = ""
+    words: dict[str, str] = field(default_factory=dict)  # for a VMM's command line
     user: int = 0
     host: bool = False
     programs: tuple[str, ...] = ()
@@ -134,12 +135,12 @@ def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case
     if every not in SETS:
         raise ValueError(f"set={every} is not known")
     short = {machine for machines, which in lines for machine in machines
-             if which == every == "default"}
+             if which == every == "default" and machine.kernel != "debug"}
     last = {key: values[-1] for key, values in keys.items()}
-    words = {key: " ".join(keys.get(key, [])) for key in ("cmdline", "hospes", "programs")}
+    words = {key: " ".join(keys.get(key, [])) for key in ("cmdline", "hospes", "qemu", "programs")}
     vmm_limit, user = int(last.get("vmm-limit", "0")), int(last.get("user", "0"))
     exit_name = last.get("exit", "power-off")
-    special = bool(words["cmdline"] or words["hospes"] or vmm_limit or user)
+    special = bool(words["cmdline"] or words["hospes"] or words["qemu"] or vmm_limit or user)
     return Case(
         name=name,
         path=path,
@@ -152,7 +153,7 @@ def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case
         exit=exit_name,
         cmdline=words["cmdline"],
         vmm_limit=vmm_limit,
-        hospes=words["hospes"],
+        words={vmm: words[vmm] for vmm in CHOICES["vmm"]},
         user=user,
         host=last.get("host", "no") == "yes",
         programs=tuple(words["programs"].split()),

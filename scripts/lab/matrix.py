@@ -136,7 +136,8 @@ class Runner:
         )
         kernel, initrd = place.names(files, scratch)
         limit = max((case.vmm_limit for case in cases), default=0) or limits.total
-        words = tuple(word for case in boot.cases for word in shlex.split(case.hospes))
+        words = tuple(word for case in boot.cases
+                      for word in shlex.split(case.words[boot.machine.vmm]))
         command = vmm.command(
             boot.machine, vmm.Boot(kernel, initrd, _append(boot), limit, boot.host, words)
         )

@@ -41,7 +41,7 @@ class Boot:
     append: str
     limit: int = 0  # seconds; the VMM's own time limit
     host: bool = False  # somebody outside will talk to the VMM and the guest
-    words: tuple[str, ...] = ()  # for the command line of hospes
+    words: tuple[str, ...] = ()  # whatever else the command line has
 
 
 def command(machine: Machine, boot: Boot) -> list[str]:
@@ -81,7 +81,7 @@ def qemu(machine: Machine, boot: Boot) -> list[str]:
         words += ["-device", f"virtio-scsi-pci,id=s0,{queues},disable-legacy=on"]
         for unit in machine.disks.attached:
             words += _qemu_unit(unit)
-    return words
+    return [*words, *boot.words]
 
 
 def _qemu_unit(unit: Unit) -> list[str]:

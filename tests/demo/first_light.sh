@@ -5,6 +5,7 @@
 # the same time; every byte is checked inside and again outside.
 #
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
+# set: long
 # limit: 180
 
 . /tests/lib.sh

@@ -2,7 +2,8 @@
 #
 # A guest that restarts ends the VMM with the status for it.
 #
-# machine: vmm=hospes kernel=stock,lab
+# machine: vmm=hospes kernel=lab
+# machine: vmm=hospes kernel=stock set=long
 # exit: reset
 
 reboot -f

@@ -6,9 +6,12 @@
 # one (its number would be back). A module of the tests asks for the
 # aborts, because a command of this driver never times out by itself.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 120
 # order: last
 

@@ -5,9 +5,9 @@
 # calls, AIO and io_uring, polled too.
 #
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=2 disks=2x4M
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=2x4M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=2x4M set=long
 # machine: module=virtio_scsi driver=c vmm=hospes,qemu kernel=stock vcpus=2 disks=2x4M set=long
-# machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=2x4M set=long
+# machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=2x4M
 # programs: fio
 # limit: 300
 

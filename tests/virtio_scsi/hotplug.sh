@@ -5,10 +5,11 @@
 # with errors instead of hanging, its neighbours never notice, and a machine that
 # stands still for a while loses nothing.
 #
-# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock,lab vcpus=1 disks=2x4M+2x2M:spare
-# machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
-# machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=debug vcpus=2 disks=2x4M+2x2M:spare set=long
+# machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=c vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare set=long
+# machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
+# machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=debug vcpus=2 disks=2x4M+2x2M:spare
 # host: yes
 # limit: 240
 

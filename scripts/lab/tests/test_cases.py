@@ -63,7 +63,7 @@ class Headers(unittest.TestCase):
 
     def test_case_that_ends_its_machine_is_alone(self):
         self.assertTrue(parse("# Words.\n# machine: vmm=hospes\n# exit: reset\n").alone)
-        for line in ("cmdline: x", "hospes: --log warn", "user: 1000", "vmm-limit: 5"):
+        for line in ("cmdline: x", "hospes: --log warn", "qemu: -x", "user: 1000", "vmm-limit: 5"):
             self.assertTrue(parse(f"# Words.\n# machine: vmm=hospes\n# {line}\n").alone)
         self.assertFalse(parse("# Words.\n# machine: vmm=hospes\n").alone)
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Allocations that fail, in requests and while the driver is loaded and its disks
+# are found, cost time or a clean error: nothing is lost, nothing leaks, and with
+# memory back everything works. Only the debug kernel can be told to fail.
+#
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# limit: 400
+# order: last
+
+. /tests/lib.sh
+
+debug=/sys/kernel/debug
+
+# everywhere KIND PERCENT: whoever asks, but only where nobody may wait, as in the
+# way of a request.
+everywhere() {
+	echo 0 >$debug/$1/verbose
+	echo N >$debug/$1/task-filter
+	echo Y >$debug/$1/ignore-gfp-wait
+	printf '%#x' -1 >$debug/$1/times
+	echo "$2" >$debug/$1/probability
+}
+
+plenty() {
+	for kind in failslab fail_page_alloc; do
+		echo 0 >$debug/$kind/probability
+		# What may wait can fail as well, for who asks for it by number.
+		echo N >$debug/$kind/ignore-gfp-wait
+		echo 0 >$debug/$kind/verbose
+		[ ! -e $debug/$kind/cache-filter ] || echo N >$debug/$kind/cache-filter
+		[ ! -e $debug/$kind/ignore-gfp-highmem ] || echo N >$debug/$kind/ignore-gfp-highmem
+		[ ! -e $debug/$kind/min-order ] || echo 0 >$debug/$kind/min-order
+	done
+}
+
+# load_failing NUMBER: a load of which one allocation fails, the one with that
+# number; it succeeds or is refused, and the driver goes again.
+load_failing() {
+	sh -c 'echo "$1" >/proc/self/fail-nth; exec /bin/insmod "$2"' want "$1" "/modules/$MODULE.ko" \
+		>/tmp/insmod 2>&1
+	if driver_loaded; then
+		loads=$((loads + 1))
+		until_true 60 rmmod "$MODULE" || return
+	else
+		refusals=$((refusals + 1))
+	fi
+}
+
+check "the kernel can be told to fail" [ -d $debug/failslab ]
+check "driver loads" driver_load
+disk_known 0
+disk_known 1
+plenty
+everywhere failslab 20
+everywhere fail_page_alloc 20
+check "write while allocations fail" disk_exercise 0 1 --direct --jobs 4 --io-size 16K
+check "4K scattered while they fail" disk_exercise 1 1 --direct --jobs 8 --io-size 4K --random
+plenty
+check "every block" disk_verify 0 --direct
+check "driver unloads" driver_unload
+loads=0 refusals=0
+for number in $(seq 20 20 200) $(seq 250 50 1000) $(seq 1200 200 3000); do
+	load_failing "$number" || break
+done
+check "loads with one failure each" [ ! -e "/sys/module/$MODULE" ]
+say "  # $loads loads succeeded, $refusals were refused"
+check "some were refused" [ $refusals -gt 0 ]
+check "some were not" [ $loads -gt 0 ]
+check "driver loads again" driver_load
+check "every block again" disk_verify 0 --direct
+check "write" disk_write 0 --direct
+check "read" disk_verify 0 --direct
+check "driver unloads at last" driver_unload
