@@ -373,6 +373,15 @@ impl<T: Driver> Command<T> {
         }
     }
 
+    /// Gives the command back as failed by the target, with sense data that says why. What is
+    /// longer than the field for it is cut. In any context.
+    pub fn check_condition(mut self, sense: &[u8]) {
+        for (to, from) in self.sense_mut().iter_mut().zip(sense) {
+            *to = *from;
+        }
+        self.complete(HostByte::OK, Status::CHECK_CONDITION);
+    }
+
     /// Refuses the command for the moment; the SCSI layer tries again. In `queue_command` only.
     pub fn busy(self) -> Busy<T> {
         Busy(self)

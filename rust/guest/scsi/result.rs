@@ -38,6 +38,8 @@ pub struct Status(pub u8);
 impl Status {
     /// The command was carried out.
     pub const GOOD: Self = Self(0);
+    /// There is sense data that says what happened.
+    pub const CHECK_CONDITION: Self = Self(bindings::sam_status_SAM_STAT_CHECK_CONDITION as u8);
     /// The device is reserved for somebody else.
     pub const RESERVATION_CONFLICT: Self =
         Self(bindings::sam_status_SAM_STAT_RESERVATION_CONFLICT as u8);
