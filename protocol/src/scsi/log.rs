@@ -81,8 +81,9 @@ pub struct InformationalException {
     pub qualifier: u8,
     /// MOST RECENT TEMPERATURE READING, in °C, or [`NO_TEMPERATURE`].
     pub temperature: u8,
-    /// Vendor specific, none of it.
-    pub reserved: u8,
+    /// Vendor specific. Initiators read it as the temperature to warn of, or
+    /// [`NO_TEMPERATURE`].
+    pub threshold: u8,
 }
 
 const _: () = assert!(size_of::<InformationalException>() == 4);

@@ -140,7 +140,7 @@ fn no_exception() -> Parameter {
         code: 0,
         qualifier: 0,
         temperature: log::NO_TEMPERATURE,
-        reserved: 0,
+        threshold: log::NO_TEMPERATURE,
     };
     Parameter {
         code: 0,
