@@ -165,6 +165,7 @@ const KVM_VCPU: &[u64] = &[
 /// Requests to block and SCSI devices.
 const BLOCK: &[u64] = &[
     0x0000_125e, // BLKROGET
+    0x0000_1267, // BLKSECTGET
     0x0000_1268, // BLKSSZGET
     0x8008_1272, // BLKGETSIZE64
     0x0000_1277, // BLKDISCARD
