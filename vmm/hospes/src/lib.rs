@@ -28,3 +28,4 @@ pub mod outcome;
 pub mod platform;
 pub mod signals;
 pub mod storage;
+mod sys;

@@ -1,39 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The host's limit on open files.
+//! What the process asks of its host, and what it gives up.
 //!
 //! A disk is a file, an interrupt vector and a queue are eventfds: a large
-//! machine needs more than the 1024 that a process is usually given.
+//! machine needs more than the 1024 open files that a process is usually given.
+//! It needs no privilege for anything, so it gives up the way to get some.
 
 use std::io;
 
-/// Raises the limit as far as this user may.
+use crate::sys;
+
+/// Raises the limit on open files as far as this user may.
 ///
 /// # Errors
 ///
 /// What the kernel says; the limit is then as it was.
 pub fn raise_open_files() -> io::Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: The pointer is to a live structure of the type that the call fills.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: The pointer is to a live structure, which the call only reads.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    sys::raise_open_files()
+}
+
+/// Has the process never gain rights that it was not started with.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    sys::forbid_new_privileges()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     #[test]
     fn raising_works_more_than_once() {
         super::raise_open_files().unwrap();
         super::raise_open_files().unwrap();
+    }
+
+    #[test]
+    fn privileges_are_given_up() {
+        super::forbid_new_privileges().unwrap();
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     }
 }

@@ -64,6 +64,7 @@ impl Machine {
         config.check()?;
         let (sender, outcomes) = channel();
         let stopper = Stopper::new(sender);
+        limits::forbid_new_privileges().context("privileges cannot be given up")?;
         signals::block().context("signals cannot be blocked")?;
         thread::start(config.seccomp)?;
         signals::watch(stopper.clone()).context("signals cannot be watched")?;

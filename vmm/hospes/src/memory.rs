@@ -1,36 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Guest memory: one memfd, mapped around the PCI hole.
+//! Guest memory, mapped around the PCI hole.
 //!
-//! A memfd and not anonymous memory, so that another process can map the same
-//! pages.
+//! It is anonymous memory, for which the host uses huge pages where it can: a
+//! guest that boots touches all of its memory's first pages one by one, and each
+//! costs a fault in the host. The host allocates it as the guest touches it.
 
-use std::ffi::c_int;
-use std::fs::File;
-use std::io;
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 
 use hospes_device::memory::GuestMemory;
 use thiserror::Error;
-use vm_memory::{FileOffset, GuestAddress, GuestMemoryMmap};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
-use crate::layout;
+use crate::{layout, sys};
 
 /// Why memory could not be had.
 #[derive(Debug, Error)]
-pub enum MemoryError {
-    /// No file to back it.
-    #[error("memory of {size} bytes cannot be allocated: {error}")]
-    Allocate {
-        /// Bytes asked for.
-        size: u64,
-        /// What the kernel said.
-        error: io::Error,
-    },
-    /// It cannot be mapped.
-    #[error("guest memory cannot be mapped: {0}")]
-    Map(String),
+#[error("memory of {size} bytes cannot be allocated: {reason}")]
+pub struct MemoryError {
+    /// Bytes asked for.
+    size: u64,
+    /// What the kernel said.
+    reason: String,
 }
 
 /// Creates `size` bytes of guest memory, which is a multiple of the page size.
@@ -39,45 +30,23 @@ pub enum MemoryError {
 ///
 /// [`MemoryError`] if the host does not have that much.
 pub fn create(size: u64) -> Result<GuestMemory, MemoryError> {
-    let file = memfd(size).map_err(|error| MemoryError::Allocate { size, error })?;
-    let mut offset = 0u64;
+    let fail = |reason: String| MemoryError { size, reason };
     let mut ranges = Vec::new();
     for range in layout::ram(size) {
         let len = range.end.saturating_sub(range.start);
-        let part = file
-            .try_clone()
-            .map_err(|error| MemoryError::Allocate { size, error })?;
-        let bytes = usize::try_from(len).map_err(|error| MemoryError::Map(error.to_string()))?;
-        ranges.push((
-            GuestAddress(range.start),
-            bytes,
-            Some(FileOffset::new(part, offset)),
-        ));
-        offset = offset.saturating_add(len);
+        let len = usize::try_from(len).map_err(|error| fail(error.to_string()))?;
+        ranges.push((GuestAddress(range.start), len));
     }
-    let memory = GuestMemoryMmap::from_ranges_with_files(ranges);
-    Ok(Arc::new(
-        memory.map_err(|error| MemoryError::Map(error.to_string()))?,
-    ))
-}
-
-fn memfd(size: u64) -> io::Result<File> {
-    // SAFETY: The name is a NUL-terminated string, and the call has no other
-    // precondition.
-    let fd: c_int = unsafe { libc::memfd_create(c"guest-memory".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: The descriptor was just created, is open, and nobody else owns it.
-    let file = unsafe { File::from_raw_fd(fd) };
-    file.set_len(size)?;
-    Ok(file)
+    let memory: GuestMemoryMmap<()> =
+        GuestMemoryMmap::from_ranges(&ranges).map_err(|error| fail(error.to_string()))?;
+    memory.iter().for_each(sys::prepare_region);
+    Ok(Arc::new(memory))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vm_memory::{Bytes, GuestMemoryBackend};
+    use vm_memory::Bytes;
 
     #[test]
     fn memory_is_there_on_both_sides_of_the_hole() {

@@ -10,6 +10,7 @@ use hospes_device::thread::{self, Role};
 use vmm_sys_util::signal::{block_signal, create_sigset};
 
 use crate::outcome::{Outcome, Stopper};
+use crate::sys;
 
 /// The signals that end the machine.
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
@@ -38,11 +39,8 @@ pub fn block() -> io::Result<()> {
 pub fn watch(stopper: Stopper) -> io::Result<()> {
     let set = create_sigset(&SIGNALS).map_err(io::Error::from)?;
     thread::spawn(Role::Signals, "signals", move || {
-        let mut signal = 0;
         let mut asked = false;
-        // SAFETY: Both pointers are to live values of the right type, and the
-        // set was initialised by `create_sigset`.
-        while unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+        while sys::wait_for_signal(&set).is_ok() {
             if asked {
                 process::exit(i32::from(Outcome::Interrupted.status()));
             }

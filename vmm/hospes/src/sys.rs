@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! System calls that no library wraps in a safe way.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+
+use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
+
+/// Asks for huge pages behind a region of guest memory, and names it in
+/// `/proc/PID/smaps`. A host without them, or without names, is no worse off.
+pub fn prepare_region(region: &GuestRegionMmap<()>) {
+    let (start, len) = (region.as_ptr().cast::<c_void>(), region.len() as usize);
+    // SAFETY: The range is exactly one live mapping of this process. The advice
+    // does not change what it contains.
+    let advised = unsafe { libc::madvise(start, len, libc::MADV_HUGEPAGE) };
+    if advised != 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!(%error, "guest memory has no huge pages");
+    }
+    let name = c"guest-memory".as_ptr();
+    // SAFETY: The range is as above, and the name a string that ends in NUL,
+    // which the kernel copies.
+    unsafe {
+        libc::prctl(
+            libc::PR_SET_VMA,
+            libc::PR_SET_VMA_ANON_NAME,
+            start,
+            len,
+            name,
+        );
+    }
+}
+
+/// Raises the limit on open files as far as this user may.
+pub fn raise_open_files() -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: The pointer is to a live structure of the type that the call fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: The pointer is to a live structure, which the call only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Has neither this process nor one that it starts gain rights by executing a
+/// file.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    // SAFETY: The call takes numbers only.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Waits for one of the signals in `set`, which are blocked.
+pub fn wait_for_signal(set: &libc::sigset_t) -> io::Result<c_int> {
+    let mut signal = 0;
+    // SAFETY: Both pointers are to live values of the right type, and a set can
+    // only be had initialised.
+    match unsafe { libc::sigwait(set, &mut signal) } {
+        0 => Ok(signal),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
