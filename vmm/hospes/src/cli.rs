@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use hospes::config::keys::{DISK, SCSI, SERIAL};
+use hospes::config::keys::{CDROM, CONTROL, DISK, FAULT, PASSTHROUGH, SCSI, SERIAL};
 use hospes::config::{options, ConfigError, Machine};
 use hospes::machine;
 use hospes::outcome::STATUS_HELP;
@@ -15,6 +15,8 @@ use hospes::platform::serial;
 use hospes_device::counters::Counted;
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
+
+use crate::ctl;
 
 /// A small VMM on KVM that presents the devices of three hypervisors.
 #[derive(Parser)]
@@ -31,6 +33,9 @@ pub enum Command {
     /// Run a machine until it ends.
     #[command(after_help = key_help(), args_override_self = true)]
     Run(RunOptions),
+    /// Change or look at a machine that runs.
+    #[command(after_help = ctl::help())]
+    Ctl(ctl::Options),
 }
 
 /// The options of `hospes run`.
@@ -49,7 +54,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     cpus: Option<u64>,
     /// The processor that the guest sees: host, haswell or opteron-g5, with
-    /// features added and taken out: haswell,-rtm,+svm [default host].
+    /// features added and taken out: `haswell,-rtm,+svm` [default host].
     #[arg(long, value_name = "MODEL")]
     cpu_model: Option<String>,
     /// What a system call outside its thread's filter does: on ends the VMM,
@@ -68,12 +73,24 @@ pub struct RunOptions {
     /// Write counters as JSON to FILE at the end, - for standard output.
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     counters: Option<String>,
+    /// Make a socket by which `hospes ctl` changes the running machine.
+    #[arg(long, value_name = "PATH")]
+    control: Option<String>,
     /// Add a SCSI controller; may be repeated.
     #[arg(long, value_name = "KEYS")]
     scsi: Vec<String>,
     /// Add a disk; may be repeated.
     #[arg(long, value_name = "KEYS")]
     disk: Vec<String>,
+    /// Add a CD-ROM drive; may be repeated.
+    #[arg(long, value_name = "KEYS")]
+    cdrom: Vec<String>,
+    /// Add a SCSI device of the host; may be repeated.
+    #[arg(long, value_name = "KEYS")]
+    passthrough: Vec<String>,
+    /// Have a controller do something wrong; may be repeated.
+    #[arg(long, value_name = "KEYS")]
+    fault: Vec<String>,
     /// Read the machine from a JSON file; options replace or add to it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -90,8 +107,12 @@ pub struct RunOptions {
 fn key_help() -> String {
     [
         SERIAL.help(),
+        CONTROL.help(),
         SCSI.help(),
         DISK.help(),
+        CDROM.help(),
+        PASSTHROUGH.help(),
+        FAULT.help(),
         STATUS_HELP.to_owned(),
     ]
     .join("\n")
@@ -184,7 +205,16 @@ impl RunOptions {
             };
             json.insert(SERIAL.name.to_owned(), value);
         }
-        for (object, texts) in [(&SCSI, &self.scsi), (&DISK, &self.disk)] {
+        if let Some(text) = &self.control {
+            json.insert(CONTROL.name.to_owned(), options::parse(&CONTROL, text)?);
+        }
+        for (object, texts) in [
+            (&SCSI, &self.scsi),
+            (&DISK, &self.disk),
+            (&CDROM, &self.cdrom),
+            (&PASSTHROUGH, &self.passthrough),
+            (&FAULT, &self.fault),
+        ] {
             let parsed = texts.iter().map(|text| options::parse(object, text));
             append(json, object.name, parsed.collect::<Result<_, _>>()?)?;
         }
@@ -220,7 +250,9 @@ mod tests {
 
     fn machine(args: &[&str]) -> Result<Machine, ConfigError> {
         let args = ["hospes", "run"].iter().chain(args);
-        let Command::Run(options) = Cli::try_parse_from(args).unwrap().command;
+        let Command::Run(options) = Cli::try_parse_from(args).unwrap().command else {
+            panic!("not the command to run a machine");
+        };
         options.machine()
     }
 

@@ -75,6 +75,8 @@ pub const RTC_PORT: u64 = 0x70;
 pub const I8042_PORT: u64 = 0x64;
 /// Ports of the ACPI power management registers.
 pub const PM_PORT: u64 = 0x600;
+/// Ports of the hot-plug registers.
+pub const HOTPLUG_PORT: u64 = 0x620;
 /// Interrupt of ACPI events.
 pub const SCI_IRQ: u8 = 9;
 

@@ -3,14 +3,16 @@
 //! A small VMM on KVM, which presents the devices of other hypervisors.
 //!
 //! [`config`] says what a machine is made of, [`machine`] assembles it from
-//! KVM's parts ([`kvm`]), a processor model ([`cpu`]), the devices that every machine has ([`platform`]) and
-//! those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
-//! tables ([`acpi`]), runs it, and ends with an [`outcome`].
+//! KVM's parts ([`kvm`]), a processor model ([`cpu`]), the devices that every
+//! machine has ([`platform`]) and those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
+//! tables ([`acpi`]), runs it, and ends with an [`outcome`]. What is on its PCI
+//! bus ([`devices`]) can change meanwhile, through a [`handle`] that the
+//! [`control`] socket has.
 //!
-//! Threads: one a vCPU, those of the devices, one that waits for signals, and
-//! the main thread, which waits for the end. A device asks for the end through
-//! [`outcome::Stopper`]; everything is then stopped in order: vCPUs, devices,
-//! output.
+//! Threads: one a vCPU, those of the devices, one that waits for signals, one
+//! for the control socket if there is one, and the main thread, which waits for
+//! the end. A device asks for the end through [`outcome::Stopper`]; everything
+//! is then stopped in order: vCPUs, the control socket, devices, output.
 
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -18,7 +20,10 @@
 pub mod acpi;
 pub mod boot;
 pub mod config;
+pub mod control;
 pub mod cpu;
+pub mod devices;
+pub mod handle;
 pub mod kvm;
 pub mod layout;
 pub mod limits;
@@ -26,6 +31,7 @@ pub mod machine;
 pub mod memory;
 pub mod outcome;
 pub mod platform;
+pub mod refusal;
 pub mod signals;
 pub mod storage;
 mod sys;

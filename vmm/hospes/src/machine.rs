@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, Context as _, Result};
@@ -14,13 +14,20 @@ use hospes_device::bus::BusDevice;
 use hospes_device::counters::Counted;
 use hospes_device::memory::GuestMemory;
 use hospes_device::thread::{self, Role};
-use hospes_pci::root::{ConfigPorts, Ecam, RootBus, Slot, ECAM_LEN, PORTS_BASE, PORTS_LEN};
+use hospes_pci::root::{ConfigPorts, Ecam, RootBus, ECAM_LEN, PORTS_BASE, PORTS_LEN};
 use kvm_bindings::CpuId;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use serde_json::{json, Value};
 
+use crate::acpi::slots::{self, Slots};
+use crate::acpi::HotPlug;
 use crate::boot::Boot;
 use crate::config::{self, ConfigError};
+use crate::control::routes;
+use crate::control::server::Server;
+use crate::devices::Devices;
+use crate::handle::{self, Handle};
+use crate::kvm::gate::{Gate, Passage};
 use crate::kvm::interrupts::{Interrupts, Vectors};
 use crate::kvm::spaces::Spaces;
 use crate::kvm::vcpu::{Context, ExitCounters, Vcpu};
@@ -31,21 +38,26 @@ use crate::platform::power::{self, Power};
 use crate::platform::pvpanic::PvPanic;
 use crate::platform::rtc::{self, Rtc};
 use crate::platform::serial::{self, SerialPort};
-use crate::storage::Controller;
+use crate::refusal::Refusal;
 use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage};
 
 /// How often the serial line's unfinished lines are written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How long a pause waits for vCPUs before it says that they are busy.
+const PAUSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often vCPUs are told meanwhile to come out of the guest.
+const KICK_INTERVAL: Duration = Duration::from_millis(1);
+
 /// A machine that is ready to run.
 pub struct Machine {
-    // Dropped first to last: vCPUs before the VM, the VM before its memory.
+    // Dropped first to last: who changes the machine before what it consists
+    // of, vCPUs before the VM, the VM before its memory.
+    control: Option<Server>,
     vcpus: Vec<VcpuFd>,
-    counters: Vec<Arc<ExitCounters>>,
-    root: Arc<RootBus>,
-    functions: Vec<(String, Slot)>,
-    serial: Arc<SerialPort>,
-    spaces: Arc<Spaces>,
+    running: Arc<Running>,
+    counters: Arc<Counters>,
     outcomes: Receiver<Outcome>,
     stopper: Stopper,
     time_limit: Option<Duration>,
@@ -79,23 +91,51 @@ impl Machine {
         let spaces = Spaces::new(vm.clone());
         let root = RootBus::new(spaces.clone(), layout::windows(config.memory.0))?;
         let serial = serial_port(&config.serial, &interrupts)?;
-        add_platform(&spaces, &root, &serial, &stopper)?;
+        let power = Arc::new(power(&stopper, &interrupts));
+        let slots = config.control.as_ref();
+        let slots = slots.map(|_| Arc::new(Slots::new(power.clone())));
+        add_platform(&spaces, &root, &serial, &power, &stopper)?;
+        if let Some(slots) = &slots {
+            let device = slots.clone();
+            spaces.io.insert(layout::HOTPLUG_PORT, slots::LEN, device)?;
+        }
         let vectors = Vectors(interrupts);
-        let controllers = storage::build(config, &memory, &vectors)?;
-        let functions = add_functions(&root, &controllers, &stopper)?;
+        let devices = Devices::new(root, slots);
+        add_functions(&devices, config, &memory, &vectors, &stopper)?;
         let vcpus = load(&kvm, &vm, &memory, config)?;
+        let running = Arc::<Running>::default();
+        let counters = Arc::new(Counters {
+            vcpus: vcpus.iter().map(|_| Arc::default()).collect(),
+            devices,
+            serial: serial.clone(),
+            spaces,
+        });
+        let handle = Handle {
+            devices: counters.devices.clone(),
+            power,
+            vcpus: running.clone(),
+            counters: counters.clone(),
+            stopper: stopper.clone(),
+            memory: memory.clone(),
+            vectors: Box::new(vectors),
+            cpus: config.cpus,
+            memory_size: config.memory.0,
+            devices_paused: AtomicBool::new(false),
+        };
+        let control = config.control.as_ref();
+        let control = control
+            .map(|control| serve(&control.path, handle))
+            .transpose()?;
         if config.serial.stdin {
             serial
                 .read_stdin()
                 .context("standard input cannot be read")?;
         }
         Ok(Self {
-            counters: vcpus.iter().map(|_| Arc::default()).collect(),
+            control,
             vcpus,
-            root,
-            functions,
-            serial,
-            spaces,
+            running,
+            counters,
             outcomes,
             stopper,
             time_limit: config.time_limit.map(Duration::from_secs),
@@ -112,36 +152,39 @@ impl Machine {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let context = Context {
-            spaces: self.spaces.clone(),
+            spaces: self.counters.spaces.clone(),
             stopper: self.stopper.clone(),
             stop: stop.clone(),
+            gate: self.running.gate.clone(),
         };
-        let (threads, mut outcome) = match self.start(&context) {
-            Ok(threads) => (threads, self.wait()),
-            Err((threads, text)) => (threads, Outcome::Error(text)),
+        let mut outcome = match self.start(&context) {
+            Ok(()) => self.wait(),
+            Err(text) => Outcome::Error(text),
         };
+        // Whoever waits at the gate sees the flag when it opens.
         stop.store(true, Ordering::Release);
-        for thread in threads {
+        self.running.gate.open();
+        for thread in self.running.take() {
             if let Err(text) = thread.join() {
                 outcome = Outcome::Error(text);
             }
         }
-        self.root.reset();
-        self.serial.finish();
+        // After this nothing is added to the machine any more.
+        self.control = None;
+        self.counters.devices.reset();
+        self.counters.serial.finish();
         outcome
     }
 
-    /// Starts all vCPUs; on failure gives back those that run.
-    fn start(&mut self, context: &Context) -> Result<Vec<Vcpu>, (Vec<Vcpu>, String)> {
-        let mut threads = Vec::new();
+    /// Starts all vCPUs, or some of them and says what is wrong with the next.
+    fn start(&mut self, context: &Context) -> Result<(), String> {
         let vcpus = std::mem::take(&mut self.vcpus);
-        for ((index, vcpu), counters) in (0u8..).zip(vcpus).zip(&self.counters) {
-            match Vcpu::start(index, vcpu, context.clone(), counters.clone()) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => return Err((threads, format!("vCPU {index}: {error}"))),
-            }
+        for ((index, vcpu), counters) in (0u8..).zip(vcpus).zip(&self.counters.vcpus) {
+            let vcpu = Vcpu::start(index, vcpu, context.clone(), counters.clone())
+                .map_err(|error| format!("vCPU {index}: {error}"))?;
+            self.running.lock().push(vcpu);
         }
-        Ok(threads)
+        Ok(())
     }
 
     /// Waits for the end, and keeps the console fresh meanwhile.
@@ -157,7 +200,7 @@ impl Machine {
             let step = left.map_or(FLUSH_INTERVAL, |left| left.min(FLUSH_INTERVAL));
             match self.outcomes.recv_timeout(step) {
                 Ok(outcome) => return outcome,
-                Err(RecvTimeoutError::Timeout) => self.serial.flush(),
+                Err(RecvTimeoutError::Timeout) => self.counters.serial.flush(),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Outcome::Error("nothing is left that could end the machine".to_owned());
                 }
@@ -168,35 +211,85 @@ impl Machine {
 
 impl Counted for Machine {
     fn counters(&self) -> Value {
+        self.counters.counters()
+    }
+}
+
+/// The vCPUs' threads, and the gate where they can be held.
+#[derive(Default)]
+struct Running {
+    gate: Arc<Gate>,
+    threads: Mutex<Vec<Vcpu>>,
+}
+
+impl Running {
+    fn take(&self) -> Vec<Vcpu> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vcpu>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl handle::Vcpus for Running {
+    fn pause(&self) -> handle::State {
+        self.gate.close();
+        let start = Instant::now();
+        // A kick that comes just before a vCPU enters the guest is lost, so
+        // there are more until all vCPUs are at the gate.
+        loop {
+            self.lock().iter().for_each(Vcpu::kick);
+            let passage = self.gate.wait_closed(KICK_INTERVAL);
+            if passage != Passage::Closing || start.elapsed() > PAUSE_LIMIT {
+                return self.state();
+            }
+        }
+    }
+
+    fn resume(&self) {
+        self.gate.open();
+    }
+
+    fn state(&self) -> handle::State {
+        match self.gate.passage() {
+            Passage::Open => handle::State::Running,
+            Passage::Closing => handle::State::Pausing,
+            Passage::Closed => handle::State::Paused,
+        }
+    }
+}
+
+/// What has counters.
+struct Counters {
+    vcpus: Vec<Arc<ExitCounters>>,
+    devices: Arc<Devices>,
+    serial: Arc<SerialPort>,
+    spaces: Arc<Spaces>,
+}
+
+impl Counted for Counters {
+    fn counters(&self) -> Value {
         let vcpus: Vec<_> = self
-            .counters
+            .vcpus
             .iter()
             .map(|exits| serde_json::to_value(&**exits).unwrap_or_default())
-            .collect();
-        let function = |slot: &Slot| {
-            self.root
-                .function(*slot)
-                .map(|function| function.counters())
-        };
-        let pci: serde_json::Map<_, _> = self
-            .functions
-            .iter()
-            .map(|(name, slot)| {
-                let counters = function(slot).unwrap_or_default();
-                (
-                    name.clone(),
-                    json!({"address": slot.to_string(), "counters": counters}),
-                )
-            })
             .collect();
         json!({
             "exits": sum(&vcpus),
             "vcpus": vcpus,
             "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
             "serial": self.serial.counters(),
-            "pci": pci,
+            "pci": self.devices.counters(),
         })
     }
+}
+
+/// Serves the control socket.
+fn serve(path: &Path, handle: Handle) -> Result<Server> {
+    let service = Box::new(move |request: &_| routes::answer(&handle, request));
+    Server::start(path, service)
+        .map_err(|error| ConfigError(format!("control: {}: {error}", path.display())).into())
 }
 
 /// Adds up objects with the same keys.
@@ -229,17 +322,14 @@ fn add_platform(
     spaces: &Spaces,
     root: &Arc<RootBus>,
     serial: &Arc<SerialPort>,
+    power: &Arc<Power>,
     stopper: &Stopper,
 ) -> Result<()> {
     let ports: [(u64, u64, Arc<dyn BusDevice>); 5] = [
         (layout::SERIAL_PORT, serial::LEN, serial.clone()),
         (layout::RTC_PORT, rtc::LEN, Arc::new(Rtc::new())),
         (layout::I8042_PORT, 1, Arc::new(I8042(stopper.clone()))),
-        (
-            layout::PM_PORT,
-            power::LEN,
-            Arc::new(Power::new(stopper.clone())),
-        ),
+        (layout::PM_PORT, power::LEN, power.clone()),
         (
             PORTS_BASE,
             PORTS_LEN,
@@ -255,21 +345,28 @@ fn add_platform(
     Ok(())
 }
 
-/// Puts pvpanic and all controllers on the PCI bus; names them for counters.
+/// The power registers, whose interrupt is the SCI.
+fn power(stopper: &Stopper, interrupts: &Arc<Interrupts>) -> Power {
+    let interrupts = interrupts.clone();
+    let line = move |active| interrupts.set_level(u32::from(layout::SCI_IRQ), active);
+    Power::new(stopper.clone(), Box::new(line))
+}
+
+/// Puts pvpanic and all controllers on the PCI bus.
 fn add_functions(
-    root: &RootBus,
-    controllers: &[Controller],
+    devices: &Devices,
+    config: &config::Machine,
+    memory: &GuestMemory,
+    vectors: &Vectors,
     stopper: &Stopper,
-) -> Result<Vec<(String, Slot)>> {
-    let panic = root.add(Arc::new(PvPanic::new(stopper.clone())))?;
-    let mut functions = vec![("pvpanic".to_owned(), panic)];
-    for controller in controllers {
-        let slot = root
-            .add(controller.device.clone())
-            .map_err(|error| ConfigError(format!("scsi {}: {error}", controller.id)))?;
-        functions.push((controller.id.clone(), slot));
+) -> Result<()> {
+    let fail = |refusal: Refusal| ConfigError(refusal.text);
+    let panic = Arc::new(PvPanic::new(stopper.clone()));
+    devices.add("pvpanic", panic).map_err(fail)?;
+    for controller in storage::build(config, memory, vectors)? {
+        devices.add_controller(&controller).map_err(fail)?;
     }
-    Ok(functions)
+    Ok(())
 }
 
 /// Creates the vCPUs and loads the guest; the first one is at its entry.
@@ -285,7 +382,11 @@ fn load(
         .map(|index| create_vcpu(vm, &base, index, config.cpus))
         .collect::<Result<_>>()?;
     let windows = layout::windows(config.memory.0);
-    let rsdp = acpi::write(memory, config.cpus, &windows)?;
+    let hot_plug = match config.control {
+        Some(_) => HotPlug::Slots,
+        None => HotPlug::None,
+    };
+    let rsdp = acpi::write(memory, config.cpus, &windows, hot_plug)?;
     let guest = Boot {
         kernel: &config.kernel,
         initrd: config.initrd.as_deref(),

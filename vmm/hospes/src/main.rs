@@ -3,6 +3,7 @@
 //! The command line of `hospes`.
 
 mod cli;
+mod ctl;
 
 use std::process::ExitCode;
 
@@ -12,8 +13,11 @@ use hospes::outcome::{STATUS_ERROR, STATUS_USAGE};
 
 fn main() -> ExitCode {
     let cli::Cli { command } = cli::Cli::parse();
-    let cli::Command::Run(options) = command;
-    match cli::run(&options) {
+    let result = match command {
+        cli::Command::Run(options) => cli::run(&options),
+        cli::Command::Ctl(options) => ctl::run(&options),
+    };
+    match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("hospes: {error:#}");

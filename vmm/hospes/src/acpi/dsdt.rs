@@ -14,15 +14,18 @@ use acpi_tables::Aml;
 use hospes_pci::bars::Windows;
 use hospes_pci::root::{ECAM_LEN, PORTS_BASE, PORTS_LEN};
 
-use crate::acpi::{bytes, OEM_ID, OEM_REVISION, OEM_TABLE};
+use crate::acpi::{bytes, slots, HotPlug, OEM_ID, OEM_REVISION, OEM_TABLE};
 use crate::layout;
 use crate::platform::{power, rtc, serial};
 
 /// The whole table.
-pub fn build(windows: &Windows) -> Vec<u8> {
+pub fn build(windows: &Windows, hot_plug: HotPlug) -> Vec<u8> {
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM_ID, OEM_TABLE, OEM_REVISION);
     for part in [pci(windows), board(), serial_line(), clock(), soft_off()] {
         table.append_slice(&part);
+    }
+    if hot_plug == HotPlug::Slots {
+        table.append_slice(&slots::methods());
     }
     table.as_slice().to_vec()
 }
@@ -89,7 +92,11 @@ fn board() -> Vec<u8> {
         "MBRD",
         "PNP0C02",
         vec![],
-        vec![&ecam, &ports(layout::PM_PORT, power::LEN)],
+        vec![
+            &ecam,
+            &ports(layout::PM_PORT, power::LEN),
+            &ports(layout::HOTPLUG_PORT, slots::LEN),
+        ],
     )
 }
 

@@ -17,8 +17,8 @@ const FADT_LEN: u32 = 276;
 const FLAG_WBINVD: u32 = 1 << 0;
 /// FADT flag: C1 works on all processors.
 const FLAG_PROC_C1: u32 = 1 << 2;
-/// FADT flags: there are no fixed power and sleep buttons.
-const FLAG_NO_POWER_BUTTON: u32 = 1 << 4;
+/// FADT flag: there is no sleep button among the fixed registers. The power
+/// button is there.
 const FLAG_NO_SLEEP_BUTTON: u32 = 1 << 5;
 /// FADT flag: there is a reset register.
 const FLAG_RESET: u32 = 1 << 10;
@@ -49,14 +49,16 @@ pub fn fadt(dsdt: u64, facs: u64) -> Sdt {
     table.write_u16(46, u16::from(layout::SCI_IRQ));
     table.write_u32(56, u32::from(event));
     table.write_u32(64, u32::from(control));
+    let events = power_port(power::GPE);
+    table.write_u32(80, u32::from(events));
     table.write_u8(88, 4);
     table.write_u8(89, 2);
+    table.write_u8(92, 2);
     table.write_u16(96, NO_C2);
     table.write_u16(98, NO_C3);
     table.write_u8(108, rtc::CENTURY);
     table.write_u16(109, BOOT_LEGACY_DEVICES | BOOT_NO_VGA);
-    let flags =
-        FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_POWER_BUTTON | FLAG_NO_SLEEP_BUTTON | FLAG_RESET;
+    let flags = FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_SLEEP_BUTTON | FLAG_RESET;
     table.write_u32(112, flags);
     table.write(
         116,
@@ -67,6 +69,7 @@ pub fn fadt(dsdt: u64, facs: u64) -> Sdt {
     table.write_u64(140, dsdt);
     table.write(148, GenericAddress::io_port_address::<u32>(event));
     table.write(172, GenericAddress::io_port_address::<u16>(control));
+    table.write(220, GenericAddress::io_port_address::<u16>(events));
     table.write_bytes(268, &OEM_TABLE);
     table.update_checksum();
     table

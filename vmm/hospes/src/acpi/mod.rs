@@ -8,6 +8,7 @@
 
 mod dsdt;
 mod fixed;
+pub mod slots;
 
 use acpi_tables::facs::FACS;
 use acpi_tables::mcfg::MCFG;
@@ -35,6 +36,15 @@ const ALIGNMENT: u64 = 64;
 #[error("the ACPI tables do not fit into guest memory")]
 pub struct AcpiError;
 
+/// Whether functions on the PCI bus come and go while the guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotPlug {
+    /// They stay as they are, and the guest need not look for [`slots`].
+    None,
+    /// Every device number is a slot.
+    Slots,
+}
+
 /// Writes the tables of a machine with `cpus` vCPUs; returns the address of
 /// the RSDP.
 ///
@@ -45,13 +55,14 @@ pub fn write(
     memory: &GuestMemoryMmap<()>,
     cpus: u8,
     windows: &Windows,
+    hot_plug: HotPlug,
 ) -> Result<GuestAddress, AcpiError> {
     let rsdp = GuestAddress(layout::ACPI.start);
     let mut area = Area {
         memory,
         next: layout::ACPI.start.saturating_add(ALIGNMENT),
     };
-    let dsdt = area.place(&dsdt::build(windows))?;
+    let dsdt = area.place(&dsdt::build(windows, hot_plug))?;
     let facs = area.place(&bytes(&FACS::new()))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE, OEM_REVISION);
     xsdt.add_entry(area.place(fixed::fadt(dsdt, facs).as_slice())?);
@@ -114,7 +125,7 @@ mod tests {
     #[test]
     fn every_table_is_found_and_sums_to_zero() {
         let memory = crate::memory::create(16 << 20).unwrap();
-        let rsdp = write(&memory, 64, &layout::windows(16 << 20)).unwrap();
+        let rsdp = write(&memory, 64, &layout::windows(16 << 20), HotPlug::Slots).unwrap();
         let mut pointer = [0; 36];
         memory.read_slice(&mut pointer, rsdp).unwrap();
         assert_eq!((sum(&pointer[..20]), sum(&pointer)), (0, 0));

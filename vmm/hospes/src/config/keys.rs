@@ -2,12 +2,18 @@
 
 //! The keys of options that take `key=value` lists.
 
+mod control;
+mod fault;
+
+pub use control::{CHANGE, CLEAR, CONTROLLER, EJECT, REMOVE, RESIZE, UNIT};
+pub use fault::FAULT;
+
 /// What a value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Any text without a comma.
     Text,
-    /// A whole number.
+    /// A whole number, decimal or with 0x.
     Number,
     /// `on` or `off`; the key alone means `on`.
     Switch,
@@ -84,6 +90,19 @@ pub const SERIAL: Object = Object {
     ],
 };
 
+/// `--control`.
+pub const CONTROL: Object = Object {
+    name: "control",
+    head: Some("path"),
+    keys: &[key(
+        "path",
+        Kind::Text,
+        "PATH",
+        "",
+        "where the control socket is made; path= may be left out",
+    )],
+};
+
 /// `--scsi`.
 pub const SCSI: Object = Object {
     name: "scsi",
@@ -145,8 +164,32 @@ pub const SCSI: Object = Object {
             "255",
             "highest target number, at most 255",
         ),
+        key(
+            "aio",
+            Kind::Text,
+            "auto|io_uring|threads|sync",
+            "auto",
+            "how I/O is done",
+        ),
+        key(
+            "protection",
+            Kind::Switch,
+            "on|off",
+            "off",
+            "offer protection information (T10-PI) to the driver",
+        ),
     ],
 };
+
+const ON: Key = key("on", Kind::Text, "ID", "", "controller that it is on");
+const TARGET: Key = key("target", Kind::Number, "N", "0", "target number, 0 to 255");
+const LUN: Key = key(
+    "lun",
+    Kind::Number,
+    "N",
+    "next free",
+    "logical unit number, 0 to 16383",
+);
 
 /// `--disk`.
 pub const DISK: Object = Object {
@@ -154,15 +197,9 @@ pub const DISK: Object = Object {
     head: None,
     keys: &[
         key("path", Kind::Text, "PATH", "", "raw image or block device"),
-        key("on", Kind::Text, "ID", "", "controller that it is on"),
-        key("target", Kind::Number, "N", "0", "target number, 0 to 255"),
-        key(
-            "lun",
-            Kind::Number,
-            "N",
-            "next free",
-            "logical unit number, 0 to 16383",
-        ),
+        ON,
+        TARGET,
+        LUN,
         key("readonly", Kind::Switch, "on|off", "off", "refuse writes"),
         key("serial", Kind::Text, "TEXT", "none", "serial number"),
         key(
@@ -187,11 +224,75 @@ pub const DISK: Object = Object {
             "give unmapped blocks back to the host",
         ),
         key(
+            "protection",
+            Kind::Number,
+            "1|3",
+            "none",
+            "type of protection information (T10-PI)",
+        ),
+        key(
+            "pi",
+            Kind::Text,
+            "PATH",
+            "path with .pi",
+            "file for the protection information",
+        ),
+        key(
             "count",
             Kind::Number,
             "N",
             "1",
-            "that many disks; %d in path and serial is 0, 1, ...",
+            "that many disks; %d in path, pi and serial is 0, 1, ...",
+        ),
+    ],
+};
+
+/// `--cdrom`.
+pub const CDROM: Object = Object {
+    name: "cdrom",
+    head: None,
+    keys: &[
+        key(
+            "path",
+            Kind::Text,
+            "PATH|empty",
+            "empty",
+            "disc image, or a drive without a disc",
+        ),
+        ON,
+        TARGET,
+        LUN,
+        key(
+            "serial",
+            Kind::Text,
+            "TEXT",
+            "made of the address",
+            "serial number",
+        ),
+    ],
+};
+
+/// `--passthrough`.
+pub const PASSTHROUGH: Object = Object {
+    name: "passthrough",
+    head: None,
+    keys: &[
+        key(
+            "path",
+            Kind::Text,
+            "PATH",
+            "",
+            "SCSI device of the host: /dev/sgN or a block device",
+        ),
+        ON,
+        TARGET,
+        LUN,
+        key(
+            "timeout_s",
+            Kind::Number,
+            "SECONDS",
+            "60",
+            "seconds after which the host gives a command up",
         ),
     ],
 };
@@ -208,9 +309,14 @@ impl Object {
         names.join(", ")
     }
 
-    /// The keys as `--help` lists them.
+    /// The keys of an option, as `--help` lists them.
     pub fn help(&self) -> String {
-        let mut text = format!("Keys of --{}:\n", self.name);
+        self.help_as(&format!("--{}", self.name))
+    }
+
+    /// The keys of `what`, as `--help` lists them.
+    pub fn help_as(&self, what: &str) -> String {
+        let mut text = format!("Keys of {what}:\n");
         for key in self.keys {
             let left = format!("{}={}", key.name, key.value);
             let default = match key.default {

@@ -8,6 +8,7 @@
 
 pub mod keys;
 pub mod options;
+mod storage;
 pub mod value;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::cpu::CpuModel;
 
+pub use storage::{Cdrom, Disk, Fault, Passthrough, Scsi, ScsiKind};
 pub use value::Bytes;
 
 /// Most vCPUs of a machine.
@@ -68,12 +70,32 @@ pub struct Machine {
     /// Where counters go at the end; `-` is standard output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<PathBuf>,
+    /// Where the control socket is; without, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
     /// SCSI controllers.
     #[serde(default)]
     pub scsi: Vec<Scsi>,
     /// Disks.
     #[serde(default)]
     pub disk: Vec<Disk>,
+    /// CD-ROM drives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cdrom: Vec<Cdrom>,
+    /// SCSI devices of the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passthrough: Vec<Passthrough>,
+    /// Faults that controllers have from the start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<Fault>,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Its path, which must be free or have an abandoned socket.
+    pub path: PathBuf,
 }
 
 /// The serial line.
@@ -91,95 +113,12 @@ pub struct Serial {
     pub file: Option<PathBuf>,
 }
 
-/// What kind of SCSI controller.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScsiKind {
-    /// virtio-scsi on PCI.
-    Virtio,
-}
-
-/// A SCSI controller.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scsi {
-    /// Its kind.
-    #[serde(rename = "type")]
-    pub kind: ScsiKind,
-    /// The name by which disks refer to it.
-    pub id: String,
-    /// Request queues; `None` is one for each vCPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queues: Option<u16>,
-    /// Entries of each queue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue_size: Option<u16>,
-    /// Most segments of a request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seg_max: Option<u32>,
-    /// Most sectors of a request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_sectors: Option<u32>,
-    /// Commands that a LUN takes at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cmd_per_lun: Option<u32>,
-    /// Highest target number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_target: Option<u16>,
-}
-
-/// A disk, or `count` of them.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Disk {
-    /// The raw image; `%d` is replaced by a number from 0 if there is a count.
-    pub path: PathBuf,
-    /// Id of its controller.
-    pub on: String,
-    /// Target number.
-    #[serde(default)]
-    pub target: u8,
-    /// Logical unit number; `None` is the next free one of its target.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lun: Option<u16>,
-    /// Writes are refused.
-    #[serde(default)]
-    pub readonly: bool,
-    /// Serial number, `%d` as in the path.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub serial: String,
-    /// Time that every command takes at least.
-    #[serde(default)]
-    pub latency_ms: u64,
-    /// Bytes of a logical block.
-    #[serde(default = "default_block_size")]
-    pub block_size: u32,
-    /// Unmapped blocks are given back to the host.
-    #[serde(default = "default_thin")]
-    pub thin: bool,
-    /// How many such disks, on consecutive free units.
-    #[serde(default = "default_count")]
-    pub count: u16,
-}
-
 fn default_cpus() -> u8 {
     1
 }
 
 fn default_memory() -> Bytes {
     Bytes(512 << 20)
-}
-
-fn default_block_size() -> u32 {
-    512
-}
-
-fn default_thin() -> bool {
-    true
-}
-
-fn default_count() -> u16 {
-    1
 }
 
 impl Default for Serial {
@@ -218,85 +157,34 @@ impl Machine {
     fn check_ids(&self) -> Result<(), ConfigError> {
         let mut ids = BTreeSet::new();
         for scsi in &self.scsi {
+            scsi.check()?;
             if !ids.insert(scsi.id.as_str()) {
                 let text = format!("scsi: id={} is used twice; ids must differ", scsi.id);
                 return Err(ConfigError(text));
             }
         }
+        let on = |what: &str, on: &str| self.scsi(what, on);
         for disk in &self.disk {
-            disk.check(&ids)?;
-            let mut on = self.scsi.iter().filter(|scsi| scsi.id == disk.on);
-            if let Some(highest) = on.find_map(|scsi| scsi.max_target) {
-                disk.check_target(highest)?;
-            }
+            let what = format!("disk {}", disk.path.display());
+            disk.check(on(&what, &disk.on)?)?;
         }
-        Ok(())
-    }
-}
-
-impl Disk {
-    fn check(&self, ids: &BTreeSet<&str>) -> Result<(), ConfigError> {
-        let path = self.path.display();
-        let fail = |text: String| Err(ConfigError(format!("disk {path}: {text}")));
-        if !ids.contains(self.on.as_str()) {
-            return fail(format!("on={}: add --scsi virtio,id={}", self.on, self.on));
+        for cdrom in &self.cdrom {
+            cdrom.check(on("cdrom", &cdrom.on)?)?;
         }
-        if !matches!(self.block_size, 512 | 4096) {
-            return fail(format!("block_size={}: give 512 or 4096", self.block_size));
+        for device in &self.passthrough {
+            let what = format!("passthrough {}", device.path.display());
+            device.check(on(&what, &device.on)?)?;
         }
-        let numbered = self.path.to_string_lossy().contains("%d");
-        if self.count == 0 || (self.count > 1 && !numbered && !self.readonly) {
-            return fail(format!(
-                "count={}: give at least 1, and a path with %d if it is more",
-                self.count
-            ));
-        }
-        // Units with the same serial number are the same unit to a guest.
-        if self.count > 1 && !self.serial.is_empty() && !self.serial.contains("%d") {
-            return fail(format!(
-                "serial={}: give one with %d, for {} disks, or none",
-                self.serial, self.count
-            ));
+        for fault in &self.fault {
+            on("fault", &fault.on)?;
         }
         Ok(())
     }
 
-    fn check_target(&self, highest: u16) -> Result<(), ConfigError> {
-        if u16::from(self.target) <= highest {
-            return Ok(());
-        }
-        Err(ConfigError(format!(
-            "disk {}: target={}: guests look no further than max_target={highest} of {}; \
-             give a smaller target, or a larger max_target",
-            self.path.display(),
-            self.target,
-            self.on
-        )))
-    }
-
-    /// The path of number `index` of this entry's disks.
-    pub fn path_of(&self, index: u16) -> PathBuf {
-        if self.count == 1 {
-            return self.path.clone();
-        }
-        PathBuf::from(
-            self.path
-                .to_string_lossy()
-                .replace("%d", &index.to_string()),
-        )
-    }
-
-    /// The serial number of number `index` of this entry's disks.
-    pub fn serial_of(&self, index: u16) -> String {
-        if self.count == 1 {
-            return self.serial.clone();
-        }
-        let shares_file = !self.path.to_string_lossy().contains("%d");
-        if self.serial.is_empty() && shares_file {
-            // What the disk itself would choose is the same for all of them.
-            return format!("{}-{index}", hospes_scsi::serial_of_path(&self.path));
-        }
-        self.serial.replace("%d", &index.to_string())
+    /// The controller that `what` is on.
+    fn scsi(&self, what: &str, id: &str) -> Result<&Scsi, ConfigError> {
+        let found = self.scsi.iter().find(|scsi| scsi.id == id);
+        found.ok_or_else(|| ConfigError(format!("{what}: on={id}: add --scsi virtio,id={id}")))
     }
 }
 

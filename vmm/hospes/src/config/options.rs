@@ -61,9 +61,16 @@ fn convert(key: &Key, value: Option<&str>) -> Result<Value, String> {
     };
     match (key.kind, value) {
         (Kind::Text, Some(text)) if !text.is_empty() => Ok(Value::from(text)),
-        (Kind::Number, Some(text)) => text.parse::<u64>().map(Value::from).map_err(|_| expected()),
+        (Kind::Number, Some(text)) => number(text).map(Value::from).ok_or_else(expected),
         (Kind::Switch, None | Some("on")) => Ok(Value::from(true)),
         (Kind::Switch, Some("off")) => Ok(Value::from(false)),
         _ => Err(expected()),
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }

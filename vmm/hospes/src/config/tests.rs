@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::keys::{Object, DISK, SCSI, SERIAL};
+use super::keys::{Object, CDROM, CONTROL, DISK, FAULT, PASSTHROUGH, SCSI, SERIAL};
 use super::*;
 
 fn machine(value: serde_json::Value) -> Result<Machine, String> {
@@ -132,11 +132,21 @@ fn keys_and_fields_are_the_same() {
         max_sectors: Some(1),
         cmd_per_lun: Some(1),
         max_target: Some(1),
+        aio: hospes_scsi::AioMode::Sync,
+        protection: true,
     };
     check(&SCSI, serde_json::to_value(scsi).unwrap());
-    let disk: Disk =
-        serde_json::from_value(json!({"path": "p", "on": "s0", "lun": 1, "serial": "x"})).unwrap();
+    let unit = json!({"path": "p", "on": "s0", "lun": 1, "serial": "x"});
+    let mut disk: Disk = serde_json::from_value(unit.clone()).unwrap();
+    (disk.protection, disk.pi) = (Some(1), Some("pi".into()));
     check(&DISK, serde_json::to_value(disk).unwrap());
+    let cdrom: Cdrom = serde_json::from_value(unit).unwrap();
+    check(&CDROM, serde_json::to_value(cdrom).unwrap());
+    let device = json!({"path": "p", "on": "s0", "lun": 1});
+    let device: Passthrough = serde_json::from_value(device).unwrap();
+    check(&PASSTHROUGH, serde_json::to_value(device).unwrap());
+    let control = Control { path: "p".into() };
+    check(&CONTROL, serde_json::to_value(control).unwrap());
 }
 
 #[test]
@@ -155,10 +165,10 @@ fn disks_on_one_file_have_serial_numbers_of_their_own() {
         serde_json::from_value(json!({"path": "/d", "on": "s0", "count": 2, "readonly": true}))
             .unwrap();
     assert_ne!(disk.serial_of(0), disk.serial_of(1));
-    let ids = ["s0"].into();
-    disk.check(&ids).unwrap();
+    let scsi = serde_json::from_value(json!({"type": "virtio", "id": "s0"})).unwrap();
+    disk.check(&scsi).unwrap();
     disk.serial = "S".to_owned();
-    assert!(disk.check(&ids).unwrap_err().0.contains("%d"));
+    assert!(disk.check(&scsi).unwrap_err().0.contains("%d"));
 }
 
 #[test]
@@ -176,10 +186,31 @@ fn a_target_that_no_guest_looks_at_is_refused() {
     assert!(error.0.contains("max_target=1"), "{error}");
 }
 
+#[test]
+fn faults_have_their_keys_beside_their_controller() {
+    let value = options::parse(&FAULT, "on=s0,kind=delay,ms=0x10,lun=3,count=2").unwrap();
+    let fault: Fault = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(fault.on, "s0");
+    let json = serde_json::to_value(&fault).unwrap();
+    assert_eq!((&json["on"], &json["ms"]), (&json!("s0"), &json!(16)));
+    assert_eq!(serde_json::from_value::<Fault>(json).unwrap(), fault);
+    let unknown = json!({"on": "s0", "kind": "delay", "ms": 1, "mss": 1});
+    let error = serde_json::from_value::<Fault>(unknown).unwrap_err();
+    assert!(error.to_string().contains("mss"), "{error}");
+}
+
+#[test]
+fn drives_may_be_empty() {
+    for value in [json!({"on": "s0"}), json!({"on": "s0", "path": "empty"})] {
+        let cdrom: Cdrom = serde_json::from_value(value).unwrap();
+        assert_eq!(cdrom.medium(), None);
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_parsed_or_refused(text in ".{0,60}") {
-        for object in [SERIAL, SCSI, DISK] {
+        for object in [SERIAL, CONTROL, SCSI, DISK, CDROM, PASSTHROUGH, FAULT] {
             let _ = options::parse(&object, &text);
         }
     }

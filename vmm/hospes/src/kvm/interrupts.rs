@@ -53,14 +53,18 @@ impl Interrupts {
         Ok(event)
     }
 
+    /// Sets the level of a pin of the interrupt controllers.
+    pub fn set_level(&self, irq: u32, active: bool) {
+        if let Err(error) = self.vm.set_irq_line(irq, active) {
+            tracing::error!(irq, active, %error, "the level of an interrupt cannot be set");
+        }
+    }
+
     /// Takes a free interrupt number and routes it to `message`.
     fn take(&self, message: MsiMessage) -> io::Result<u32> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = messages.keys().next_back().copied();
-        let gsi = last.map_or(IOAPIC_PINS, |gsi| gsi.saturating_add(1));
-        if gsi >= MAX_GSI {
-            return Err(io::Error::other("the machine has no interrupt number left"));
-        }
+        let gsi = free_number(&messages)
+            .ok_or_else(|| io::Error::other("the machine has no interrupt number left"))?;
         messages.insert(gsi, message);
         self.apply(&messages).inspect_err(|_| {
             messages.remove(&gsi);
@@ -135,6 +139,30 @@ impl MsiVector for Vector {
     }
 }
 
+impl Drop for Vector {
+    fn drop(&mut self) {
+        let Some(gsi) = self.gsi.get() else {
+            return;
+        };
+        // In this order: nobody else may be given a number that is signalled.
+        match self.interrupts.vm.unregister_irqfd(&self.event, *gsi) {
+            Ok(()) => self.interrupts.give_back(*gsi),
+            Err(error) => tracing::warn!(gsi, %error, "an interrupt number is lost"),
+        }
+    }
+}
+
+/// An interrupt number above the pins that no message has: the next one, or
+/// the first gap once the last one is taken.
+fn free_number(messages: &BTreeMap<u32, MsiMessage>) -> Option<u32> {
+    let last = messages.keys().next_back().copied();
+    let next = last.map_or(IOAPIC_PINS, |gsi| gsi.saturating_add(1));
+    if next < MAX_GSI {
+        return Some(next);
+    }
+    (IOAPIC_PINS..MAX_GSI).find(|gsi| !messages.contains_key(gsi))
+}
+
 fn os_error(error: kvm_ioctls::Error) -> io::Error {
     io::Error::from_raw_os_error(error.errno())
 }
@@ -171,5 +199,25 @@ fn message_entry(gsi: u32, message: MsiMessage) -> kvm_irq_routing_entry {
             },
         },
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<u32, MsiMessage> {
+        let message = MsiMessage::default();
+        numbers.into_iter().map(|gsi| (gsi, message)).collect()
+    }
+
+    #[test]
+    fn numbers_are_used_again_once_there_are_no_new_ones() {
+        assert_eq!(free_number(&taken([])), Some(IOAPIC_PINS));
+        assert_eq!(free_number(&taken([30])), Some(31));
+        let mut all = taken(IOAPIC_PINS..MAX_GSI);
+        assert_eq!(free_number(&all), None);
+        all.remove(&77);
+        assert_eq!(free_number(&all), Some(77));
     }
 }

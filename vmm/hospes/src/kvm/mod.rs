@@ -6,9 +6,11 @@
 //! - [`interrupts`]: MSI vectors and interrupt lines as irqfds;
 //! - [`spaces`]: the two buses, and doorbells as ioeventfds;
 //! - [`cpuid`] and [`state`]: what a vCPU is and how it starts;
-//! - [`vcpu`]: the loop around `KVM_RUN`.
+//! - [`vcpu`]: the loop around `KVM_RUN`;
+//! - [`gate`]: where vCPUs wait while the machine is paused.
 
 pub mod cpuid;
+pub mod gate;
 pub mod interrupts;
 pub mod spaces;
 pub mod state;

@@ -22,6 +22,7 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 use serde::Serialize;
 use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 
+use crate::kvm::gate::{Gate, Waited};
 use crate::kvm::spaces::Spaces;
 use crate::outcome::{Outcome, Stopper};
 
@@ -57,6 +58,8 @@ pub struct Context {
     pub stopper: Stopper,
     /// Set when vCPUs have to come back.
     pub stop: Arc<AtomicBool>,
+    /// Where vCPUs wait while the machine is paused.
+    pub gate: Arc<Gate>,
 }
 
 /// A running vCPU.
@@ -98,6 +101,12 @@ impl Vcpu {
         Ok(Self { thread })
     }
 
+    /// Has it come out of the guest, if it is there.
+    pub fn kick(&self) {
+        // The thread may end at any time; then there is nobody to signal.
+        let _ = self.thread.kill(kick_signal());
+    }
+
     /// Waits until the thread is gone; the machine's stop flag is set.
     ///
     /// # Errors
@@ -105,8 +114,7 @@ impl Vcpu {
     /// If the thread panicked.
     pub fn join(self) -> Result<(), String> {
         while !self.thread.is_finished() {
-            // The thread may end at any time; then there is nobody to signal.
-            let _ = self.thread.kill(kick_signal());
+            self.kick();
             thread::sleep(Duration::from_millis(1));
         }
         self.thread
@@ -130,7 +138,13 @@ impl Drop for PanicGuard<'_> {
 
 fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) {
     let _guard = PanicGuard(&context.stopper);
+    let _visitor = context.gate.visitor();
     while !context.stop.load(Ordering::Acquire) {
+        if context.gate.pass(&context.stop) == Waited::Yes {
+            // The guest's watchdogs are not to count the pause. A guest without
+            // KVM's clock cannot be told, which KVM reports as an error.
+            let _ = vcpu.kvmclock_ctrl();
+        }
         let end = match vcpu.run() {
             Ok(exit) => handle(exit, &context.spaces, counters),
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {

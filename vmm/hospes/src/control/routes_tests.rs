@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The routes on a machine without a guest, and their description.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::mpsc::{channel, Receiver};
+use std::sync::{Arc, Mutex};
+
+use hospes_device::bus::{Bus, BusDevice};
+use hospes_device::counters::Counted;
+use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
+use hospes_pci::address_space::{AddressSpaces, Space};
+use hospes_pci::device::Doorbell;
+use hospes_pci::root::RootBus;
+use vmm_sys_util::tempdir::TempDir;
+
+use super::*;
+use crate::acpi::slots::Slots;
+use crate::devices::Devices;
+use crate::handle::Vcpus;
+use crate::layout;
+use crate::outcome::{Outcome, Stopper};
+use crate::platform::power::testing::power;
+
+#[derive(Default)]
+struct Spaces {
+    memory: Bus,
+    io: Bus,
+}
+
+impl AddressSpaces for Spaces {
+    fn bus(&self, space: Space) -> &Bus {
+        match space {
+            Space::Memory => &self.memory,
+            Space::Io => &self.io,
+        }
+    }
+
+    fn add_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Vectors;
+
+impl MsiAllocator for Vectors {
+    fn allocate(&self) -> io::Result<Arc<dyn MsiVector>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl MsiVector for Vectors {
+    fn signal(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_message(&self, _: MsiMessage) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// vCPUs that do at once what they are told.
+struct Puppets(Mutex<State>);
+
+impl Vcpus for Puppets {
+    fn pause(&self) -> State {
+        *self.0.lock().unwrap() = State::Paused;
+        self.state()
+    }
+
+    fn resume(&self) {
+        *self.0.lock().unwrap() = State::Running;
+    }
+
+    fn state(&self) -> State {
+        *self.0.lock().unwrap()
+    }
+}
+
+struct Bench {
+    handle: Handle,
+    slots: Arc<Slots>,
+    outcomes: Receiver<Outcome>,
+    directory: TempDir,
+}
+
+/// A machine with the controller `s0` and a disk at 0:0.
+fn bench() -> Bench {
+    let (sender, outcomes) = channel();
+    let memory_size = 16 << 20;
+    let memory = crate::memory::create(memory_size).unwrap();
+    let windows = layout::windows(memory_size);
+    let root = RootBus::new(Arc::new(Spaces::default()), windows).unwrap();
+    let (power, _) = power();
+    let slots = Arc::new(Slots::new(power.clone()));
+    let devices = Devices::new(root, Some(slots.clone()));
+    let counters: Arc<dyn Counted + Send + Sync> = devices.clone();
+    let handle = Handle {
+        devices,
+        power,
+        vcpus: Arc::new(Puppets(Mutex::new(State::Running))),
+        counters,
+        stopper: Stopper::new(sender),
+        memory,
+        vectors: Box::new(Vectors),
+        cpus: 1,
+        memory_size,
+        devices_paused: false.into(),
+    };
+    let bench = Bench {
+        handle,
+        slots,
+        outcomes,
+        directory: TempDir::new().unwrap(),
+    };
+    bench.expect(201, "POST", "/scsi", json!({"type": "virtio", "id": "s0"}));
+    bench.image("0.img", 1 << 20);
+    let disk = json!({"path": bench.path("0.img"), "on": "s0"});
+    bench.expect(201, "POST", "/disk", disk);
+    bench
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> String {
+        let path = self.directory.as_path().join(name);
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn image(&self, name: &str, len: u64) {
+        let file = std::fs::File::create(self.path(name)).unwrap();
+        file.set_len(len).unwrap();
+    }
+
+    fn send(&self, method: &str, target: &str, body: &[u8]) -> Answer {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            body: body.to_vec(),
+            close: false,
+        };
+        answer(&self.handle, &request)
+    }
+
+    /// Sends a request and expects a status; null is no body.
+    fn expect(&self, status: u16, method: &str, target: &str, body: Value) -> Value {
+        let bytes = match &body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let answer = self.send(method, target, &bytes);
+        let text = format!("{method} {target} {body}: {}", answer.body);
+        assert_eq!(answer.status, Status(status), "{text}");
+        let has_error = answer.body.get("error").is_some();
+        assert_eq!(has_error, status >= 400, "{text}");
+        answer.body
+    }
+}
+
+#[test]
+fn disks_come_and_go() {
+    let bench = bench();
+    for name in ["1.img", "2.img"] {
+        bench.image(name, 4096);
+    }
+    let disk = json!({"path": bench.path("1.img"), "on": "s0", "lun": 7});
+    let added = bench.expect(201, "POST", "/disk", disk.clone());
+    assert_eq!(added, json!({"units": ["0:7"]}));
+    bench.expect(409, "POST", "/disk", disk);
+    let units = bench.expect(200, "GET", "/devices/s0/units", Value::Null);
+    assert_eq!(units[1]["unit"], "0:7");
+    bench.expect(200, "DELETE", "/devices/s0/units/0:7", Value::Null);
+    bench.expect(404, "DELETE", "/devices/s0/units/0:7", Value::Null);
+    bench.expect(400, "DELETE", "/devices/s0/units/7", Value::Null);
+    let many = json!({"path": bench.path("%d.img"), "on": "s0", "count": 3});
+    let added = bench.expect(201, "POST", "/disk", many);
+    assert_eq!(added, json!({"units": ["0:1", "0:2", "0:3"]}));
+    let device = bench.expect(200, "GET", "/devices/s0", Value::Null);
+    assert_eq!(device["units"], 4);
+}
+
+#[test]
+fn of_many_disks_all_or_none_are_added() {
+    let bench = bench();
+    let many = json!({"path": bench.path("%d.img"), "on": "s0", "count": 2});
+    let error = bench.expect(400, "POST", "/disk", many);
+    assert!(
+        error["error"].as_str().unwrap().contains("1.img"),
+        "{error}"
+    );
+    let units = bench.expect(200, "GET", "/devices/s0/units", Value::Null);
+    assert_eq!(units.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn disks_change_their_size() {
+    let bench = bench();
+    let resize = |status, body| bench.expect(status, "POST", "/devices/s0/units/0:0/resize", body);
+    assert_eq!(resize(200, Value::Null), json!({"changed": false}));
+    assert_eq!(resize(200, json!({"size": "2M"})), json!({"changed": true}));
+    bench.image("0.img", 8192);
+    assert_eq!(resize(200, json!({})), json!({"changed": true}));
+    resize(400, json!({"size": "big"}));
+    let length = std::fs::metadata(bench.path("0.img")).unwrap().len();
+    assert_eq!(length, 8192);
+    bench.expect(
+        409,
+        "PUT",
+        "/devices/s0/units/0:0/medium",
+        json!({"path": "/x"}),
+    );
+}
+
+#[test]
+fn a_controller_goes_when_the_guest_ejects_it() {
+    let bench = bench();
+    let scsi = json!({"type": "virtio", "id": "s1"});
+    let added = bench.expect(201, "POST", "/scsi", scsi.clone());
+    assert_eq!(added["address"], "00:02.0");
+    bench.expect(409, "POST", "/scsi", scsi.clone());
+    let mut bits = [0; 4];
+    bench.slots.read(0, &mut bits);
+    assert_eq!(u32::from_le_bytes(bits), 0b110);
+    let removing = bench.expect(202, "DELETE", "/devices/s1", Value::Null);
+    assert_eq!(removing["state"], "removing");
+    bench.slots.read(4, &mut bits);
+    assert_eq!(u32::from_le_bytes(bits), 0b100);
+    bench.expect(200, "GET", "/devices/s1", Value::Null);
+    bench.slots.write(8, &bits);
+    bench.expect(404, "GET", "/devices/s1", Value::Null);
+    bench.expect(201, "POST", "/scsi", scsi);
+}
+
+#[test]
+fn a_controller_goes_by_surprise() {
+    let bench = bench();
+    bench.expect(400, "DELETE", "/devices/s0?surprise=maybe", Value::Null);
+    bench.expect(200, "DELETE", "/devices/s0?surprise=true", Value::Null);
+    bench.expect(404, "DELETE", "/devices/s0?surprise=true", Value::Null);
+    let mut bits = [0; 4];
+    bench.slots.read(0, &mut bits);
+    assert_eq!(
+        u32::from_le_bytes(bits) & 1,
+        1,
+        "the guest is to look at all slots"
+    );
+}
+
+#[test]
+fn pausing_twice_is_no_error() {
+    let bench = bench();
+    for state in ["paused", "paused", "running", "running", "paused"] {
+        let body = json!({"state": state});
+        let answer = bench.expect(200, "PUT", "/machine/state", body.clone());
+        assert_eq!(answer, body);
+        let machine = bench.expect(200, "GET", "/machine", Value::Null);
+        assert_eq!(machine["state"], state);
+    }
+    bench.expect(400, "PUT", "/machine/state", json!({"state": "pausing"}));
+}
+
+#[test]
+fn the_machine_ends_as_it_is_told() {
+    let bench = bench();
+    bench.expect(200, "POST", "/machine/quit", Value::Null);
+    bench.expect(200, "POST", "/machine/reset", Value::Null);
+    assert_eq!(bench.outcomes.try_recv(), Ok(Outcome::Interrupted));
+    assert_eq!(bench.outcomes.try_recv(), Ok(Outcome::Reset));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let bench = bench();
+    for (status, method, path, body, text) in [
+        (404, "GET", "/nothing", Value::Null, "/openapi.json"),
+        (405, "POST", "/machine", Value::Null, "GET"),
+        (404, "GET", "/devices/s7", Value::Null, "there are s0"),
+        (400, "POST", "/disk", json!({"on": "s0"}), "path"),
+        (
+            400,
+            "POST",
+            "/disk",
+            json!({"path": "/x", "on": "s0", "bs": 1}),
+            "bs",
+        ),
+        (
+            404,
+            "POST",
+            "/disk",
+            json!({"path": "/x", "on": "s7"}),
+            "s7",
+        ),
+        (
+            400,
+            "POST",
+            "/disk",
+            json!({"path": "/nonexistent", "on": "s0"}),
+            "/nonexistent",
+        ),
+        (
+            400,
+            "POST",
+            "/scsi",
+            json!({"type": "virtio", "id": "a/b"}),
+            "a/b",
+        ),
+        (
+            400,
+            "POST",
+            "/scsi",
+            json!({"type": "virtio", "id": "x", "queues": 0}),
+            "queues",
+        ),
+        (400, "PUT", "/machine/state", json!([]), "line"),
+    ] {
+        let error = bench.expect(status, method, path, body)["error"].to_string();
+        assert!(error.contains(text), "{error} does not contain {text}");
+    }
+    assert_eq!(
+        bench.send("PUT", "/machine/state", b"{").status,
+        Status::BAD_REQUEST
+    );
+    assert_eq!(
+        bench.send("PUT", "/machine/state", b"{}{}").status,
+        Status::BAD_REQUEST
+    );
+}
+
+fn description() -> Value {
+    serde_json::from_str(DESCRIPTION).unwrap()
+}
+
+/// Method, path and operation of everything that is described.
+fn operations(description: &Value) -> Vec<(String, String, &Value)> {
+    let paths = description["paths"].as_object().unwrap().iter();
+    let of_path = |(path, methods): (&String, &'_ Value)| {
+        let path = path.clone();
+        let names: Vec<_> = methods.as_object().unwrap().keys().cloned().collect();
+        names.into_iter().map(move |name| (name, path.clone()))
+    };
+    let all: Vec<_> = paths.flat_map(of_path).collect();
+    all.into_iter()
+        .map(|(method, path)| {
+            let operation = &description["paths"][&path][&method];
+            (method.to_uppercase(), path, operation)
+        })
+        .collect()
+}
+
+#[test]
+fn routes_and_their_description_are_the_same() {
+    let description = description();
+    let described: BTreeSet<_> = operations(&description)
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    let routes: BTreeSet<_> = ROUTES
+        .iter()
+        .map(|route| (route.method.to_owned(), route.path.to_owned()))
+        .collect();
+    assert_eq!(routes.len(), ROUTES.len());
+    assert_eq!(described, routes);
+}
+
+/// Whether `value` is what `schema` says; as much of JSON Schema as is used.
+fn check(description: &Value, schema: &Value, value: &Value) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = description
+            .pointer(&name[1..])
+            .unwrap_or_else(|| panic!("{name}"));
+        return check(description, target, value);
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        assert!(values.contains(value), "{value} is none of {values:?}");
+    }
+    let kinds = match &schema["type"] {
+        Value::Array(kinds) => kinds.clone(),
+        kind => vec![kind.clone()],
+    };
+    let kind = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::Null => "null",
+    };
+    assert!(kinds.contains(&kind.into()), "{value} is no {kinds:?}");
+    for item in value.as_array().into_iter().flatten() {
+        check(description, &schema["items"], item);
+    }
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(
+            value.get(name.as_str().unwrap()).is_some(),
+            "{value} lacks {name}"
+        );
+    }
+    for (name, item) in value.as_object().into_iter().flatten() {
+        match schema["properties"].get(name) {
+            Some(schema) => check(description, schema, item),
+            None => assert_ne!(schema["additionalProperties"], false, "{name} in {value}"),
+        }
+    }
+}
+
+#[test]
+fn examples_are_what_their_schemas_say() {
+    let description = description();
+    let mut count = 0;
+    for (method, path, operation) in operations(&description) {
+        let bodies = operation["responses"].as_object().unwrap().values();
+        for body in bodies.chain([&operation["requestBody"]]) {
+            let body = match body["$ref"].as_str() {
+                Some(name) => description.pointer(&name[1..]).unwrap(),
+                None => body,
+            };
+            let content = &body["content"]["application/json"];
+            if content.is_null() {
+                assert_eq!(body, &operation["requestBody"], "{method} {path}");
+                continue;
+            }
+            check(&description, &content["schema"], &content["example"]);
+            count += 1;
+        }
+    }
+    assert!(count > ROUTES.len());
+}
+
+/// What the machine answers is what the description says it answers.
+#[test]
+fn answers_are_what_their_schemas_say() {
+    let bench = bench();
+    let description = description();
+    bench.image("3.img", 4096);
+    for (method, path, operation) in operations(&description) {
+        let content = &operation["requestBody"]["content"]["application/json"];
+        let example = content["example"].to_string();
+        let example = example.replace("/images", bench.directory.as_path().to_str().unwrap());
+        let target = path
+            .replace("{id}", "s0")
+            .replace("{unit}", "0:0")
+            .replace("{fault}", "1");
+        let body = if content.is_null() {
+            String::new()
+        } else {
+            example
+        };
+        let answer = bench.send(&method, &target, body.as_bytes());
+        let status = answer.status.0.to_string();
+        let described = &operation["responses"][&status];
+        let described = match described["$ref"].as_str() {
+            Some(name) => description.pointer(&name[1..]).unwrap(),
+            None => described,
+        };
+        let schema = &described["content"]["application/json"]["schema"];
+        assert!(
+            !schema.is_null(),
+            "{method} {path} answers {status} {}",
+            answer.body
+        );
+        check(&description, schema, &answer.body);
+    }
+}
+
+/// Every key of a body is described, and the other way round.
+#[test]
+fn bodies_are_described_with_all_of_their_keys() {
+    use crate::config::keys::{CDROM, DISK, PASSTHROUGH, SCSI};
+    let description = description();
+    for (name, object) in [
+        ("Scsi", SCSI),
+        ("Disk", DISK),
+        ("Cdrom", CDROM),
+        ("Passthrough", PASSTHROUGH),
+    ] {
+        let properties = &description["components"]["schemas"][name]["properties"];
+        let described: BTreeSet<_> = properties.as_object().unwrap().keys().cloned().collect();
+        let keys = object.keys.iter().map(|key| key.name.to_owned());
+        assert_eq!(described, keys.collect(), "{name}");
+    }
+}
