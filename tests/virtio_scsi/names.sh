@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What everybody knows the driver by: aliases, parameters, sysfs attributes of
-# host and disks, interrupt names. The case only lists them; the lab compares
-# the lists of our driver and of its C twin on the same machine.
+# device, driver, host, target, disks and their queues, interrupt names. The case
+# only lists them; the lab compares the lists of our driver and of its C twin on
+# the same machine.
 #
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
@@ -41,7 +42,22 @@ parameters() {
 	done
 }
 
-host() {
+# listing GROUP WHAT DIRECTORY: names of what is in it, without numbers that
+# differ from boot to boot.
+listing() { surface "$1" "$2" "$(ls "$3" | sed 's/[0-9]*:[0-9].*/N/; s/^virtio[0-9]*$/virtioN/' | sort -u | tr '\n' ' ')"; }
+
+device() {
+	local directory
+	for directory in "/sys/bus/virtio/drivers/$MODULE"/virtio*; do
+		values "$directory" device features status device vendor
+		listing device attributes "$directory/"
+		listing device parent "$directory/.."
+	done
+	listing driver attributes "/sys/bus/virtio/drivers/$MODULE"
+	listing driver module "/sys/module/$MODULE"
+}
+
+host_values() {
 	local directory
 	for directory in /sys/class/scsi_host/host*; do
 		values "$directory" host active_mode can_queue cmd_per_lun eh_deadline host_reset nr_hw_queues \
@@ -57,7 +73,10 @@ disk_values() {
 	values "$device" disk access_state device_blocked eh_timeout model queue_depth queue_type \
 		queue_ramp_up_period rev scsi_level state timeout type vendor
 	surface disk attributes "$(ls "$device" | tr '\n' ' ')"
+	listing disk target "$device/.."
+	listing disk block "$(ls -d "$device"/block/*)"
 	queue=$(ls -d "$device"/block/*)/queue
+	listing queue attributes "$queue"
 	values "$queue" queue chunk_sectors discard_max_hw_bytes dma_alignment fua iostats io_timeout \
 		logical_block_size max_hw_sectors_kb max_integrity_segments max_sectors_kb max_segment_size \
 		max_segments minimum_io_size nr_requests optimal_io_size physical_block_size rotational \
@@ -84,7 +103,8 @@ log() {
 check "driver loads" driver_load
 module_info
 parameters
-host
+device
+host_values
 disk_values
 interrupts
 log
