@@ -290,6 +290,10 @@ impl DeviceServer for Disk {
         self.finish_access(task, io, result)
     }
 
+    fn defer(&self, io: Io) -> Plan {
+        self.defer_access(io)
+    }
+
     fn medium(&self) -> Option<&dyn Backing> {
         Some(self.backing.as_ref())
     }

@@ -117,6 +117,13 @@ pub trait DeviceServer: Send + Sync {
         Err(Sense::new(SenseKey::HardwareError, asc::INTERNAL_TARGET_FAILURE).into())
     }
 
+    /// An access of a plan cannot begin now, and will wait for a thread that
+    /// makes it. Returns what that thread has to do; unless that is an access,
+    /// there is none any more to [`finish`](Self::finish).
+    fn defer(&self, io: Io) -> Plan {
+        Plan::Io(io)
+    }
+
     /// What the accesses of its plans are to.
     fn medium(&self) -> Option<&dyn Backing> {
         None

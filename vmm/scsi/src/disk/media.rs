@@ -35,6 +35,25 @@ impl Disk {
         }
     }
 
+    /// A write that waits for a thread must not be inside the gate meanwhile:
+    /// who shut that may keep the very thread from it.
+    pub(super) fn defer_access(&self, io: Io) -> Plan {
+        if self.leave_gate(&io) {
+            Plan::Blocking
+        } else {
+            Plan::Io(io)
+        }
+    }
+
+    /// Gives back the ticket of an access. Says whether there was one.
+    fn leave_gate(&self, io: &Io) -> bool {
+        let (Operation::Write(_), Ok(ticket)) = (io.operation, u8::try_from(io.token)) else {
+            return false;
+        };
+        self.gate.leave(Ticket::from_raw(ticket.into()));
+        true
+    }
+
     /// What is left to do for a command after an access.
     pub(super) fn finish_access(
         &self,
@@ -42,9 +61,7 @@ impl Disk {
         io: &Io,
         result: Result<(), Incomplete>,
     ) -> Result<Plan, Failure> {
-        if let (Operation::Write(_), Ok(ticket)) = (io.operation, u8::try_from(io.token)) {
-            self.gate.leave(Ticket::from_raw(ticket.into()));
-        }
+        self.leave_gate(io);
         if is_cancelled(&result) {
             return Err(Failure::Ended(Outcome::Aborted));
         }
@@ -72,6 +89,7 @@ impl Disk {
             self.check_writable()?;
             self.locate(access.range)?;
             self.check_length(task, access.range)?;
+            let _permit = self.gate.enter();
             return protection.write(self, task, access);
         }
         let io = self.check_write(task, access)?;
@@ -155,6 +173,7 @@ impl Disk {
         result: Result<(), Incomplete>,
     ) -> Result<Plan, Failure> {
         let len = io.len;
+        task.counters.writes.inc();
         result.map_err(|incomplete| {
             task.counters.bytes_written.add(incomplete.transferred);
             let sense = self.write_failed(&incomplete.error);
@@ -219,11 +238,13 @@ fn io_of(operation: Operation, offset: u64, len: u64) -> Io {
     }
 }
 
-/// A read or a write, unless it is one of no blocks.
+/// A read or a write, unless it is one of no blocks. Writes that are made are
+/// counted when they end, as they may begin more than once.
 fn transfer(task: &Task<'_>, io: Io) -> Plan {
-    match io.operation {
-        Operation::Read => task.counters.reads.inc(),
-        _ => task.counters.writes.inc(),
+    match (io.operation, io.len) {
+        (Operation::Read, _) => task.counters.reads.inc(),
+        (_, 0) => task.counters.writes.inc(),
+        _ => {}
     }
     match io.len {
         0 => Plan::Done(0),

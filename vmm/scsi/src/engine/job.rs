@@ -142,6 +142,19 @@ impl Job {
         }
     }
 
+    /// The access under way waits for a thread that makes it. Returns what that
+    /// thread has to do.
+    pub(crate) fn defer(&mut self) -> Plan {
+        let Some(access) = self.access.take() else {
+            return Plan::Blocking;
+        };
+        let plan = self.unit.server.defer(access);
+        if let Plan::Io(access) = plan {
+            self.begin(access, 0);
+        }
+        plan
+    }
+
     /// Carries out the rest of the command, and waits for all that it takes.
     pub(crate) fn run(mut self, plan: Plan) {
         if let Some(outcome) = self.wanted_end() {

@@ -192,7 +192,7 @@ impl Driver {
                     Ok(()) => return,
                     Err(Refused(back)) => job = back,
                 }
-                Plan::Io(io)
+                job.defer()
             }
         };
         match self.engine {
