@@ -4,9 +4,10 @@
 import json
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
-from lab import cpu, host, job, surface, table
+from lab import cpu, debian, guest, host, job, surface, table, vmm
 from lab.initramfs import Archive
 from lab.machine import Disks, Machine
 from lab.report import Summary, Verdict
@@ -28,6 +29,72 @@ class Jobs(unittest.TestCase):
         text = job.script(Machine(disks=Disks("2x8M")), ["vmm", "a b", "$c"])
         self.assertIn("vmm 'a b' '$c' </dev/null", text)
         self.assertIn("fill 1 8388608 ||", text)
+        self.assertIn("outside 1", text)
+        self.assertNotIn("agent.sh", text)
+
+    def test_script_listens_to_the_guest_if_asked(self):
+        text = job.script(Machine(vmm="hospes"), ["vmm"], host=True)
+        self.assertIn("vmm <input", text)
+        self.assertIn("sh agent.sh hospes", text)
+
+    def test_unprivileged_vmm(self):
+        text = job.script(Machine(vmm="hospes"), ["vmm", "run"], user=1000)
+        self.assertIn("chown -R 1000:1000 .", text)
+        self.assertRegex(text, r"/usr/bin/setpriv --reuid=1000 .*--no-new-privs.* vmm run")
+
+    def test_passed_through_disk_is_made_first(self):
+        text = job.script(Machine(disks=Disks("1x1M+pass")), ["vmm"])
+        self.assertLess(text.index("scsi_debug"), text.index("job: boot"))
+        self.assertEqual(text.count("\noutside "), 1)
+
+    def test_report_tells_what_was_done_outside(self):
+        report = job.parse("host: add 2 -> 0 \n")
+        self.assertEqual((report.host, report.other), (["add 2 -> 0 "], []))
+
+
+class Commands(unittest.TestCase):
+    """What starts a machine, and what its guest knows."""
+
+    MACHINE = Machine("virtio_scsi", "rust", "hospes", "stock", 1,
+                      Disks("1x4M+1x2M:slow:ro+1x2M:spare+cd+pass"))
+
+    def test_hospes(self):
+        words = vmm.command(self.MACHINE, vmm.Boot("k", "i", "a", host=True, words=("--x",)))
+        self.assertEqual(words.count("--disk"), 2)
+        self.assertIn("path=disk1,on=s0,lun=1,serial=DISK1,latency_ms=20,readonly", words)
+        self.assertIn("path=cd.iso,on=s0,lun=3", words)
+        self.assertIn("path=pass,on=s0,lun=4", words)
+        self.assertIn("stdout,stdin", words)
+        self.assertEqual(words[-1], "--x")
+
+    def test_qemu(self):
+        machine = replace(self.MACHINE, vmm="qemu", disks=Disks("1x4M+1x2M:ro+cd"))
+        words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertIn("if=none,id=d1,format=raw,discard=unmap,file=disk1,readonly=on", words)
+        self.assertTrue(any(word.startswith("scsi-cd,id=u2,") for word in words))
+        with self.assertRaises(ValueError):
+            vmm.command(replace(machine, disks=Disks("1x1M:pi1")), vmm.Boot("k", "i", "a"))
+
+    def test_facts(self):
+        facts = guest.facts(self.MACHINE)
+        for line in ("DISKS='2'", "SLOW='1'", "READ_ONLY='1'", "SPARES='2'", "CD_LUN='3'",
+                     "PASS_LUN='4'", "SIZE_2='2097152'", "HOST=''"):
+            self.assertIn(f"{line}\n", facts)
+
+
+class Programs(unittest.TestCase):
+    """Programs of a tree of Debian packages."""
+
+    def test_libraries_come_along(self):
+        found = {path.name for path in debian.closure(Path("/"), Path("/usr/bin/env"))}
+        self.assertIn("libc.so.6", found)
+        self.assertTrue(any(name.startswith("ld-linux") for name in found))
+
+    def test_missing_program_is_an_error(self):
+        with tempfile.TemporaryDirectory() as tree, self.assertRaises(LookupError):
+            debian.add_programs(Archive(), Path(tree), ["sg_*"])
+        with self.assertRaises(LookupError):
+            debian.add_programs(Archive(), None, ["sg_*"])
 
 
 class Archives(unittest.TestCase):
