@@ -21,7 +21,7 @@ make_parts() {
 	directory=$(logged "VMM and tools" "$HOSPES_ROOT/scripts/vmm" build)
 	# Every guest gets a copy, so without what only a debugger reads.
 	mkdir -p "$OUT/bin"
-	for tool in hospes diskcheck; do
+	for tool in hospes diskcheck ioload; do
 		"$HOSPES_ROOT/scripts/buildroot" run strip -o "$OUT/bin/$tool" "$directory/$tool"
 	done
 	PARTS+=(--programs "$("$HOSPES_ROOT/scripts/guest-packages")")
