@@ -3,14 +3,14 @@
 //! Tests of COMPARE AND WRITE.
 
 use std::sync::atomic::AtomicU32;
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
 use std::thread;
 
 use hospes_device::counters::Counted;
 
 use super::*;
-use crate::testing::{content, pattern, read_10, write_10, Answer};
-use crate::{Outcome, Task};
+use crate::testing::{access_10, content, pattern, read_10, write_10, Answer};
+use crate::{AioMode, Outcome, Task};
 
 /// One of several ways to the same disk.
 struct Path(Arc<Disk>);
@@ -125,4 +125,35 @@ fn no_increment_is_lost() {
     });
     let content = content(file.as_file());
     assert_eq!(content[..4], (THREADS * TIMES).to_le_bytes());
+}
+
+/// More of them than there are threads, with writes in between that wait for
+/// threads too.
+#[test]
+fn many_at_once_do_not_wait_for_each_other_for_ever() {
+    for mode in [AioMode::Auto, AioMode::Threads, AioMode::Sync] {
+        let (guest, _file) = guest();
+        let mut driver = guest.queue.driver(mode).unwrap();
+        let (sender, outcomes) = mpsc::channel();
+        for number in 0..120 {
+            let cdb: &[u8] = match number % 3 {
+                0 => &cdb(0, 0, 1),
+                1 => &access_10(0x2a, 8, 0, 2),
+                _ => &write_10(0, 2),
+            };
+            let command = guest.command(0, number, cdb, &[0; 1024], 0);
+            let sender = sender.clone();
+            driver.submit(command, move |outcome| sender.send(outcome).unwrap());
+        }
+        driver.settle();
+        let outcomes: Vec<_> = outcomes.try_iter().collect();
+        assert_eq!(outcomes.len(), 120, "{mode}");
+        for outcome in outcomes {
+            assert!(
+                matches!(outcome, Outcome::Completed(r) if r.status == 0),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(guest.target.counters()["0:0"]["writes"], 120, "{mode}");
+    }
 }
