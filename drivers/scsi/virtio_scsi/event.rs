@@ -75,7 +75,7 @@ impl Events {
             state <- new_spinlock_irq!(State {
                 reported: Fifo::new(),
                 running: false,
-            }),
+            }, "virtio_scsi::Events::state"),
             host: SetOnce::new(),
         })
     }

@@ -273,3 +273,24 @@ impl Counted for Hba {
         Some((name, self.requests.get(request)?.counts()))
     }
 }
+
+#[kunit_tests(virtio_scsi_hba)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_queue_at_least_is_not_polled() {
+        let cases = [
+            ((4, 0), (4, 0)),
+            ((4, 1), (3, 1)),
+            ((4, 3), (1, 3)),
+            ((4, u32::MAX), (1, 3)),
+            ((1, 1), (1, 0)),
+        ];
+        for ((total, polled), expected) in cases {
+            let counts = QueueCounts::new(total, polled);
+            assert_eq!((counts.interrupt, counts.polled), expected);
+            assert_eq!(counts.total(), total);
+        }
+    }
+}

@@ -90,7 +90,12 @@ impl virtio::Driver for VirtioScsi {
         let hba = Hba::new(dev, queues, counts)?;
         config::write_sizes(dev)?;
         queues.attach(hba.clone())?;
-        if !limits.fit(hba.ring_size()) {
+        // Half of the descriptors are for protection information, if there may be any.
+        let descriptors = match hba.protection {
+            true => (hba.ring_size() / 2).saturating_add(1),
+            false => hba.ring_size(),
+        };
+        if !limits.fit(descriptors) {
             dev_err!(bus_device, "rings of {} are too small\n", hba.ring_size());
             return Err(EINVAL);
         }

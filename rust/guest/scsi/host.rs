@@ -44,7 +44,7 @@ pub struct Limits {
     pub queue_depth: u32,
     /// Commands in flight to each device.
     pub commands_per_device: u32,
-    /// Pieces of data in each command.
+    /// Pieces of data in each command, and of protection information if there is any.
     pub segments: u16,
     /// Sectors of 512 bytes in each command.
     pub sectors: u32,
@@ -268,6 +268,9 @@ impl Limits {
             (*shost).max_lun = self.luns;
             (*shost).prot_capabilities = capabilities;
             (*shost).prot_guard_type = guard;
+            if capabilities != 0 {
+                (*shost).sg_prot_tablesize = self.segments;
+            }
         }
         Ok(())
     }

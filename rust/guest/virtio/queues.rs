@@ -330,15 +330,36 @@ impl State {
         Ok(())
     }
 
-    /// Stops the device because of a broken queue.
+    /// Stops the device, if it is true that it has failed: who says so may have met a queue that
+    /// was only deleted for a suspend.
     fn fail(&mut self) {
-        if self.vdev.is_null() || self.stopped {
+        if self.vdev.is_null() || !self.found || self.stopped || !self.has_failed() {
             return;
         }
         // SAFETY: The device is valid by the type invariant.
         let dev = unsafe { device::Device::<device::Normal>::from_raw(&raw mut (*self.vdev).dev) };
-        kernel::dev_err!(dev, "a queue is broken: device stopped\n");
+        kernel::dev_err!(dev, "broken queue, or reset needed: device stopped\n");
         self.stop();
+    }
+
+    /// Whether a queue is broken, or the device says that it does not work any more. One that is
+    /// gone says so as well, with all bits set.
+    fn has_failed(&self) -> bool {
+        let needs_reset = bindings::VIRTIO_CONFIG_S_NEEDS_RESET as u8;
+        self.plan.queues.iter().any(|queue| queue.is_broken())
+            || self
+                .status()
+                .is_some_and(|status| status & needs_reset != 0)
+    }
+
+    /// The status of the device, which must still be bound (`vdev` is not null).
+    fn status(&self) -> Option<u8> {
+        // SAFETY: The device is valid by the type invariant, and its transport's operations.
+        unsafe {
+            (*(*self.vdev).config)
+                .get_status
+                .map(|get_status| get_status(self.vdev))
+        }
     }
 
     #[inline(never)]
@@ -360,18 +381,12 @@ impl State {
     #[inline(never)]
     fn reset(&self) {
         const NOT_THERE: u8 = 0xff;
-        if self.vdev.is_null() {
+        if self.vdev.is_null() || self.status() == Some(NOT_THERE) {
             return;
         }
-        // SAFETY: The device is valid and bound by the type invariant, and its transport's
-        // operations with it. We are not in its interrupt (a mutex is held), and the lock keeps
-        // two resets apart.
-        unsafe {
-            let get_status = (*(*self.vdev).config).get_status;
-            if get_status.map(|get_status| get_status(self.vdev)) != Some(NOT_THERE) {
-                bindings::virtio_reset_device(self.vdev);
-            }
-        }
+        // SAFETY: The device is valid and bound by the type invariant. We are not in its interrupt
+        // (a mutex is held), and the lock keeps two resets apart.
+        unsafe { bindings::virtio_reset_device(self.vdev) };
     }
 
     /// Has all queues give up what they own.

@@ -330,6 +330,9 @@ pub(super) trait RawQueue: Send + Sync {
     /// `vq` must be valid until an RCU grace period after `revoke`, and empty.
     unsafe fn attach(&self, vq: *mut bindings::virtqueue);
 
+    /// As [`Virtqueue::is_broken`].
+    fn is_broken(&self) -> bool;
+
     /// Disconnects the queue, and drops what is in it.
     ///
     /// # Safety
@@ -342,6 +345,10 @@ impl<T: Token> RawQueue for Virtqueue<T> {
     unsafe fn attach(&self, vq: *mut bindings::virtqueue) {
         // INVARIANT: By the safety requirement; an empty queue has no wrong tokens.
         self.ring.lock().vq = vq;
+    }
+
+    fn is_broken(&self) -> bool {
+        Ring::is_broken(&self.ring)
     }
 
     unsafe fn revoke(&self) {
