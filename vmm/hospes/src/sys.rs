@@ -5,7 +5,9 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 
-use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+use vm_memory::{Address, GuestMemoryRegion, GuestRegionMmap};
 
 /// Asks for huge pages behind a region of guest memory, and names it in
 /// `/proc/PID/smaps`. A host without them, or without names, is no worse off.
@@ -30,6 +32,26 @@ pub fn prepare_region(region: &GuestRegionMmap<()>) {
             name,
         );
     }
+}
+
+/// Lets a guest see a region of its memory, as KVM's slot number `slot`.
+pub fn map_region(
+    vm: &VmFd,
+    slot: u32,
+    region: &GuestRegionMmap<()>,
+) -> Result<(), kvm_ioctls::Error> {
+    let slot = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: region.start_addr().raw_value(),
+        memory_size: region.len(),
+        userspace_addr: region.as_ptr() as u64,
+    };
+    // SAFETY: The range is a live mapping of this process. It stays mapped as
+    // long as the machine runs: the machine's owner keeps the memory until all
+    // vCPUs are gone. The process reaches it only through volatile accesses, so a
+    // guest that writes to it at any time breaks no rule.
+    unsafe { vm.set_user_memory_region(slot) }
 }
 
 /// Raises the limit on open files as far as this user may.

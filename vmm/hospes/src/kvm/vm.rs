@@ -6,12 +6,12 @@ use std::fs;
 use std::sync::Arc;
 
 use hospes_device::memory::GuestMemory;
-use kvm_bindings::{kvm_pit_config, kvm_userspace_memory_region, KVM_PIT_SPEAKER_DUMMY};
+use kvm_bindings::{kvm_pit_config, KVM_PIT_SPEAKER_DUMMY};
 use kvm_ioctls::{Cap, Kvm, VmFd};
 use thiserror::Error;
-use vm_memory::{Address, GuestMemoryBackend, GuestMemoryRegion};
+use vm_memory::GuestMemoryBackend;
 
-use crate::layout;
+use crate::{layout, sys};
 
 /// Version of the KVM interface, which has not changed since 2007.
 const API_VERSION: i32 = 12;
@@ -114,24 +114,9 @@ pub fn create(kvm: &Kvm, memory: &GuestMemory) -> Result<Arc<VmFd>, VmError> {
     };
     vm.create_pit2(pit).map_err(refused("create a timer"))?;
     for (slot, region) in (0u32..).zip(memory.iter()) {
-        add_slot(&vm, slot, region)?;
+        sys::map_region(&vm, slot, region).map_err(refused("map guest memory"))?;
     }
     Ok(Arc::new(vm))
-}
-
-fn add_slot(vm: &VmFd, slot: u32, region: &vm_memory::GuestRegionMmap<()>) -> Result<(), VmError> {
-    let slot = kvm_userspace_memory_region {
-        slot,
-        flags: 0,
-        guest_phys_addr: region.start_addr().raw_value(),
-        memory_size: region.len(),
-        userspace_addr: region.as_ptr() as u64,
-    };
-    // SAFETY: The range is a live shared mapping of this process. It stays
-    // mapped as long as the machine runs: the machine's owner keeps the memory
-    // until all vCPUs are gone. The process reaches it only through volatile
-    // accesses, so a guest that writes to it at any time breaks no rule.
-    unsafe { vm.set_user_memory_region(slot) }.map_err(refused("map guest memory"))
 }
 
 #[cfg(test)]

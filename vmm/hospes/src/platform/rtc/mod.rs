@@ -323,6 +323,9 @@ mod tests {
         let mut data = [0; 1];
         rtc.write(0, &[CENTURY]);
         rtc.read(1, &mut data);
-        assert_eq!(data[0], ((before.century / 10) << 4) | (before.century % 10));
+        assert_eq!(
+            data[0],
+            ((before.century / 10) << 4) | (before.century % 10)
+        );
     }
 }
