@@ -379,7 +379,7 @@ fn load(
     let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
         .map_err(|error| ConfigError(error.to_string()))?;
     let vcpus: Vec<_> = (0..config.cpus)
-        .map(|index| create_vcpu(vm, &base, index, config.cpus))
+        .map(|index| create_vcpu(vm, &base, index, config))
         .collect::<Result<_>>()?;
     let windows = layout::windows(config.memory.0);
     let hot_plug = match config.control {
@@ -402,12 +402,12 @@ fn load(
     Ok(vcpus)
 }
 
-fn create_vcpu(vm: &VmFd, base: &CpuId, index: u8, count: u8) -> Result<VcpuFd> {
+fn create_vcpu(vm: &VmFd, base: &CpuId, index: u8, config: &config::Machine) -> Result<VcpuFd> {
     let vcpu = vm
         .create_vcpu(u64::from(index))
         .map_err(vm::refused("create a vCPU"))?;
-    vcpu.set_cpuid2(&cpuid::for_vcpu(base, index, count))
+    vcpu.set_cpuid2(&cpuid::for_vcpu(base, index, config.cpus))
         .map_err(vm::refused("set a vCPU's CPUID leaves"))?;
-    state::set_msrs(&vcpu)?;
+    state::set_msrs(&vcpu, config.cpu_model.microcode_msr())?;
     Ok(vcpu)
 }

@@ -60,6 +60,17 @@ pub enum Change {
     Remove(Feature),
 }
 
+impl CpuModel {
+    /// What the register with the microcode's revision has; `None` leaves it to
+    /// KVM.
+    pub fn microcode_msr(&self) -> Option<u64> {
+        match self.base {
+            Base::Host => None,
+            Base::Named(model) => Some(model.microcode_msr()),
+        }
+    }
+}
+
 impl Default for CpuModel {
     fn default() -> Self {
         Self {

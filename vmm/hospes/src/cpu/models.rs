@@ -93,6 +93,9 @@ pub struct Model {
     pub vendor: Vendor,
     /// Which one it is.
     pub signature: Signature,
+    /// Revision of its microcode. Linux takes an old one for a processor with
+    /// defects, and does without what they concern.
+    pub microcode: u32,
     /// What it calls itself, at most 47 bytes.
     pub brand: &'static str,
     /// Its caches.
@@ -120,6 +123,7 @@ pub static MODELS: [Model; 2] = [
             model: 60,
             stepping: 4,
         },
+        microcode: 0x28,
         brand: "Intel Core processor (Haswell)",
         caches: &[
             cache(1, Content::Data, 32, 8),
@@ -137,6 +141,7 @@ pub static MODELS: [Model; 2] = [
             model: 2,
             stepping: 0,
         },
+        microcode: 0x0600_0852,
         brand: "AMD Opteron 63xx class processor",
         caches: &[
             cache(1, Content::Data, 16, 4),
@@ -174,6 +179,16 @@ const OPTERON_G5: &[&str] = &[
     "syscall", "nx", "mmxext", "fxsr_opt", "pdpe1gb", "rdtscp", "lm",
     "lahf_lm", "cr8_legacy", "abm", "sse4a", "misalignsse", "3dnowprefetch", "xop", "fma4", "tbm",
 ];
+
+impl Model {
+    /// `IA32_BIOS_SIGN_ID`: where the vendor has the revision of the microcode.
+    pub fn microcode_msr(&self) -> u64 {
+        match self.vendor {
+            Vendor::Intel => u64::from(self.microcode) << 32,
+            Vendor::Amd => u64::from(self.microcode),
+        }
+    }
+}
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -35,6 +35,9 @@ const MISC_ENABLE_FAST_STRING: u64 = 1;
 const MSR_MTRR_DEF_TYPE: u32 = 0x2ff;
 const MTRR_ENABLED_WRITE_BACK: u64 = (1 << 11) | 6;
 
+/// `IA32_BIOS_SIGN_ID`: the revision of the microcode.
+const MSR_BIOS_SIGN_ID: u32 = 0x8b;
+
 /// Where and how the first vCPU starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -50,12 +53,13 @@ pub enum Entry {
     },
 }
 
-/// Sets the model-specific registers that firmware would.
+/// Sets the model-specific registers that firmware would, and that of the
+/// microcode's revision if it is given.
 ///
 /// # Errors
 ///
 /// What KVM says.
-pub fn set_msrs(vcpu: &VcpuFd) -> Result<(), VmError> {
+pub fn set_msrs(vcpu: &VcpuFd, microcode: Option<u64>) -> Result<(), VmError> {
     let entry = |index, data| kvm_msr_entry {
         index,
         data,
@@ -65,7 +69,8 @@ pub fn set_msrs(vcpu: &VcpuFd) -> Result<(), VmError> {
         entry(MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRING),
         entry(MSR_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK),
     ];
-    for entry in entries {
+    let microcode = microcode.map(|value| entry(MSR_BIOS_SIGN_ID, value));
+    for entry in entries.into_iter().chain(microcode) {
         let Ok(msrs) = Msrs::from_entries(&[entry]) else {
             continue;
         };
