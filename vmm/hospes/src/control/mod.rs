@@ -14,5 +14,7 @@
 
 pub mod client;
 pub mod http;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod model;
 pub mod routes;
 pub mod server;

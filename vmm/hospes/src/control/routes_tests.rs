@@ -3,84 +3,16 @@
 //! The routes on a machine without a guest, and their description.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::mpsc::{channel, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::Receiver;
+use std::sync::Arc;
 
-use hospes_device::bus::{Bus, BusDevice};
-use hospes_device::counters::Counted;
-use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
-use hospes_pci::address_space::{AddressSpaces, Space};
-use hospes_pci::device::Doorbell;
-use hospes_pci::root::RootBus;
+use hospes_device::bus::BusDevice;
 use vmm_sys_util::tempdir::TempDir;
 
 use super::*;
 use crate::acpi::slots::Slots;
-use crate::devices::Devices;
-use crate::handle::Vcpus;
-use crate::layout;
-use crate::outcome::{Outcome, Stopper};
-use crate::platform::power::testing::power;
-
-#[derive(Default)]
-struct Spaces {
-    memory: Bus,
-    io: Bus,
-}
-
-impl AddressSpaces for Spaces {
-    fn bus(&self, space: Space) -> &Bus {
-        match space {
-            Space::Memory => &self.memory,
-            Space::Io => &self.io,
-        }
-    }
-
-    fn add_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Vectors;
-
-impl MsiAllocator for Vectors {
-    fn allocate(&self) -> io::Result<Arc<dyn MsiVector>> {
-        Ok(Arc::new(Self))
-    }
-}
-
-impl MsiVector for Vectors {
-    fn signal(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_message(&self, _: MsiMessage) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// vCPUs that do at once what they are told.
-struct Puppets(Mutex<State>);
-
-impl Vcpus for Puppets {
-    fn pause(&self) -> State {
-        *self.0.lock().unwrap() = State::Paused;
-        self.state()
-    }
-
-    fn resume(&self) {
-        *self.0.lock().unwrap() = State::Running;
-    }
-
-    fn state(&self) -> State {
-        *self.0.lock().unwrap()
-    }
-}
+use crate::control::model::Model;
+use crate::outcome::Outcome;
 
 struct Bench {
     handle: Handle,
@@ -91,27 +23,11 @@ struct Bench {
 
 /// A machine with the controller `s0` and a disk at 0:0.
 fn bench() -> Bench {
-    let (sender, outcomes) = channel();
-    let memory_size = 16 << 20;
-    let memory = crate::memory::create(memory_size).unwrap();
-    let windows = layout::windows(memory_size);
-    let root = RootBus::new(Arc::new(Spaces::default()), windows).unwrap();
-    let (power, _) = power();
-    let slots = Arc::new(Slots::new(power.clone()));
-    let devices = Devices::new(root, Some(slots.clone()));
-    let counters: Arc<dyn Counted + Send + Sync> = devices.clone();
-    let handle = Handle {
-        devices,
-        power,
-        vcpus: Arc::new(Puppets(Mutex::new(State::Running))),
-        counters,
-        stopper: Stopper::new(sender),
-        memory,
-        vectors: Box::new(Vectors),
-        cpus: 1,
-        memory_size,
-        devices_paused: false.into(),
-    };
+    let Model {
+        handle,
+        slots,
+        outcomes,
+    } = Model::new();
     let bench = Bench {
         handle,
         slots,

@@ -33,6 +33,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Most clients at a time.
 const MAX_CONNECTIONS: usize = 16;
 
+/// How long the end of the machine waits for a request that is being carried
+/// out. It may be about a file that does not answer.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How often times are looked at while there are clients.
 const TICK_MS: i32 = 1000;
 
@@ -92,13 +96,28 @@ impl Drop for Server {
             tracing::error!(%error, "the control socket's thread cannot be stopped");
             return;
         }
-        let thread = self.thread.take().map(JoinHandle::join);
-        if thread.is_some_and(|result| result.is_err()) {
+        let start = Instant::now();
+        while !self.ended() && start.elapsed() < FAREWELL {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.ended() {
+            tracing::error!("a request on the control socket does not come to an end");
+        } else if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
             tracing::error!("the control socket's thread panicked");
         }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "the control socket stays");
         }
+    }
+}
+
+impl Server {
+    fn ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
@@ -236,6 +255,8 @@ struct Connection {
     since: Instant,
     /// The answer under way is the last one.
     last: bool,
+    /// The client sends no more, but may take answers.
+    half_closed: bool,
 }
 
 impl Connection {
@@ -247,6 +268,7 @@ impl Connection {
             sent: 0,
             since: Instant::now(),
             last: false,
+            half_closed: false,
         }
     }
 
@@ -263,7 +285,11 @@ impl Connection {
             self.receive()
         };
         match more {
-            Ok(Next::Keep) => self.answer_all(service),
+            Ok(Next::Keep) => match self.answer_all(service) {
+                // What is left is no whole request, and never will be.
+                Next::Keep if self.half_closed && !self.sends() => Next::Close,
+                next => next,
+            },
             Ok(Next::Close) | Err(_) => Next::Close,
         }
     }
@@ -273,7 +299,10 @@ impl Connection {
         let mut buffer = [0; 4096];
         while self.input.len() < http::MAX_HEAD.saturating_add(http::MAX_BODY) {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(Next::Close),
+                Ok(0) => {
+                    self.half_closed = true;
+                    break;
+                }
                 Ok(count) => {
                     if self.input.is_empty() {
                         self.since = Instant::now();

@@ -48,17 +48,17 @@ fn a_connection_serves_many_requests_and_parts_of_them() {
     }
     assert_eq!(
         receive(&mut reader).1,
-        b"{\"path\":\"/a\",\"len\":0}\n".to_vec()
+        b"{\"len\":0,\"path\":\"/a\"}\n".to_vec()
     );
     let both = b"GET /b HTTP/1.1\r\n\r\nPUT /c HTTP/1.1\r\nContent-Length: 2\r\n\r\nab";
     stream.write_all(both).unwrap();
     assert_eq!(
         receive(&mut reader).1,
-        b"{\"path\":\"/b\",\"len\":0}\n".to_vec()
+        b"{\"len\":0,\"path\":\"/b\"}\n".to_vec()
     );
     assert_eq!(
         receive(&mut reader).1,
-        b"{\"path\":\"/c\",\"len\":2}\n".to_vec()
+        b"{\"len\":2,\"path\":\"/c\"}\n".to_vec()
     );
 }
 
@@ -70,6 +70,17 @@ fn nonsense_is_answered_and_ends_the_connection() {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+}
+
+#[test]
+fn a_client_that_sends_no_more_gets_its_answer() {
+    let (_directory, path, _server) = server();
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.write_all(b"GET /a HTTP/1.1\r\n\r\nGET").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("{\"len\":0,\"path\":\"/a\"}\n"), "{text}");
 }
 
 #[test]
