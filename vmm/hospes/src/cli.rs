@@ -32,7 +32,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a machine until it ends.
     #[command(after_help = key_help(), args_override_self = true)]
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Change or look at a machine that runs.
     #[command(after_help = ctl::help())]
     Ctl(ctl::Options),

@@ -2,11 +2,14 @@
 
 //! Putting a machine together, running it, and taking it apart in order.
 
+mod counters;
+mod running;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, Context as _, Result};
@@ -17,7 +20,7 @@ use hospes_device::thread::{self, Role};
 use hospes_pci::root::{ConfigPorts, Ecam, RootBus, ECAM_LEN, PORTS_BASE, PORTS_LEN};
 use kvm_bindings::CpuId;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use serde_json::{json, Value};
+use serde_json::Value;
 
 use crate::acpi::slots::{self, Slots};
 use crate::acpi::HotPlug;
@@ -26,11 +29,10 @@ use crate::config::{self, ConfigError};
 use crate::control::routes;
 use crate::control::server::Server;
 use crate::devices::Devices;
-use crate::handle::{self, Handle};
-use crate::kvm::gate::{Gate, Passage};
+use crate::handle::Handle;
 use crate::kvm::interrupts::{Interrupts, Vectors};
 use crate::kvm::spaces::Spaces;
-use crate::kvm::vcpu::{Context, ExitCounters, Vcpu};
+use crate::kvm::vcpu::{Context, Vcpu};
 use crate::kvm::{cpuid, state, vcpu, vm};
 use crate::outcome::{Outcome, Stopper};
 use crate::platform::i8042::I8042;
@@ -41,14 +43,11 @@ use crate::platform::serial::{self, SerialPort};
 use crate::refusal::Refusal;
 use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage};
 
+use counters::Counters;
+use running::Running;
+
 /// How often the serial line's unfinished lines are written.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How long a pause waits for vCPUs before it says that they are busy.
-const PAUSE_LIMIT: Duration = Duration::from_secs(1);
-
-/// How often vCPUs are told meanwhile to come out of the guest.
-const KICK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A machine that is ready to run.
 pub struct Machine {
@@ -215,92 +214,11 @@ impl Counted for Machine {
     }
 }
 
-/// The vCPUs' threads, and the gate where they can be held.
-#[derive(Default)]
-struct Running {
-    gate: Arc<Gate>,
-    threads: Mutex<Vec<Vcpu>>,
-}
-
-impl Running {
-    fn take(&self) -> Vec<Vcpu> {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Vcpu>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl handle::Vcpus for Running {
-    fn pause(&self) -> handle::State {
-        self.gate.close();
-        let start = Instant::now();
-        // A kick that comes just before a vCPU enters the guest is lost, so
-        // there are more until all vCPUs are at the gate.
-        loop {
-            self.lock().iter().for_each(Vcpu::kick);
-            let passage = self.gate.wait_closed(KICK_INTERVAL);
-            if passage != Passage::Closing || start.elapsed() > PAUSE_LIMIT {
-                return self.state();
-            }
-        }
-    }
-
-    fn resume(&self) {
-        self.gate.open();
-    }
-
-    fn state(&self) -> handle::State {
-        match self.gate.passage() {
-            Passage::Open => handle::State::Running,
-            Passage::Closing => handle::State::Pausing,
-            Passage::Closed => handle::State::Paused,
-        }
-    }
-}
-
-/// What has counters.
-struct Counters {
-    vcpus: Vec<Arc<ExitCounters>>,
-    devices: Arc<Devices>,
-    serial: Arc<SerialPort>,
-    spaces: Arc<Spaces>,
-}
-
-impl Counted for Counters {
-    fn counters(&self) -> Value {
-        let vcpus: Vec<_> = self
-            .vcpus
-            .iter()
-            .map(|exits| serde_json::to_value(&**exits).unwrap_or_default())
-            .collect();
-        json!({
-            "exits": sum(&vcpus),
-            "vcpus": vcpus,
-            "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
-            "serial": self.serial.counters(),
-            "pci": self.devices.counters(),
-        })
-    }
-}
-
 /// Serves the control socket.
 fn serve(path: &Path, handle: Handle) -> Result<Server> {
     let service = Box::new(move |request: &_| routes::answer(&handle, request));
     Server::start(path, service)
         .map_err(|error| ConfigError(format!("control: {}: {error}", path.display())).into())
-}
-
-/// Adds up objects with the same keys.
-fn sum(objects: &[Value]) -> Value {
-    let mut total = serde_json::Map::new();
-    for (key, value) in objects.iter().filter_map(Value::as_object).flatten() {
-        let before = total.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let value = value.as_u64().unwrap_or(0);
-        total.insert(key.clone(), before.saturating_add(value).into());
-    }
-    Value::Object(total)
 }
 
 fn serial_port(config: &config::Serial, interrupts: &Interrupts) -> Result<Arc<SerialPort>> {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The counters of all parts of a machine.
+
+use std::sync::Arc;
+
+use hospes_device::counters::Counted;
+use serde_json::{json, Value};
+
+use crate::devices::Devices;
+use crate::kvm::spaces::Spaces;
+use crate::kvm::vcpu::ExitCounters;
+use crate::platform::serial::SerialPort;
+
+/// What has counters.
+pub(super) struct Counters {
+    /// By vCPU.
+    pub(super) vcpus: Vec<Arc<ExitCounters>>,
+    /// By device.
+    pub(super) devices: Arc<Devices>,
+    /// The serial line.
+    pub(super) serial: Arc<SerialPort>,
+    /// Accesses that nobody answered.
+    pub(super) spaces: Arc<Spaces>,
+}
+
+impl Counted for Counters {
+    fn counters(&self) -> Value {
+        let vcpus: Vec<_> = self
+            .vcpus
+            .iter()
+            .map(|exits| serde_json::to_value(&**exits).unwrap_or_default())
+            .collect();
+        json!({
+            "exits": sum(&vcpus),
+            "vcpus": vcpus,
+            "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
+            "serial": self.serial.counters(),
+            "pci": self.devices.counters(),
+        })
+    }
+}
+
+/// Adds up objects with the same keys.
+fn sum(objects: &[Value]) -> Value {
+    let mut total = serde_json::Map::new();
+    for (key, value) in objects.iter().filter_map(Value::as_object).flatten() {
+        let before = total.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let value = value.as_u64().unwrap_or(0);
+        total.insert(key.clone(), before.saturating_add(value).into());
+    }
+    Value::Object(total)
+}
