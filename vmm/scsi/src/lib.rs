@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`command`] | a command, its outcome, its completion |
 //! | [`target`] | units by address, queues, task management, resets |
+//! | [`engine`] | how accesses are made that have to wait |
 //! | [`mod@unit`] | what a device server is, and what is kept for each |
 //! | [`disk`] | the direct-access block device |
 //! | [`protection`] | where protection information is |
@@ -21,13 +22,17 @@
 //!
 //! What is not obvious:
 //!
-//! - **Threads.** A command is executed on the thread that submits it, straight
+//! - **Threads.** The thread of a queue begins its commands by a [`Driver`]:
+//!   the device server plans, and what the plan asks of the medium is done at
+//!   once where nothing has to be waited for, by the thread's io_uring where
+//!   something has, or by helper threads (see [`engine`]). Data moves straight
 //!   between guest memory and the file. Queues share no lock on that path: each
 //!   has a snapshot of the units, refreshed when one comes or goes, and a list
-//!   of what it is executing. Only units with a latency move their commands to
-//!   a thread of the target.
+//!   of what it works on. [`Queue::submit`] executes a command on the calling
+//!   thread instead. Units with a latency move their commands to one more thread.
 //! - **Exactly once.** The completion of every command is called exactly once,
-//!   also when the target goes away. When a task management function or a reset
+//!   also when the target goes away. A command that waits is an object that owns
+//!   its buffers, and one in a ring is owned by the ring. When a task management function or a reset
 //!   returns, the completions of all commands that it concerns have been called
 //!   and nothing of them touches guest memory any more.
 //! - **Nexus.** A target has one initiator, the guest. A unit belongs to one

@@ -3,7 +3,7 @@
 //! A virtio SCSI host (VIRTIO 1.3, section 5.6) in front of a SCSI target.
 //!
 //! The parts are [`ScsiConfig`] and the configuration space, the request queues
-//! (`request`), the control queue (`control`) and the event queue (`event`).
+//! (`request`, `service`), the control queue (`control`) and the event queue (`event`).
 //! What can be made to go wrong is in `fault` and `inject`.
 //!
 //! Each request queue has a thread and a queue of the target to itself, and

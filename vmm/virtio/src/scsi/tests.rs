@@ -3,6 +3,7 @@
 //! A host with a small unit behind it, driven as a driver does.
 
 mod faults;
+mod pause;
 mod rig;
 
 use std::mem::size_of;
