@@ -105,6 +105,7 @@ const FILES: &[i64] = &[
     libc::SYS_access,
     libc::SYS_faccessat2,
     libc::SYS_flock,
+    libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_openat,
     libc::SYS_readlink,
