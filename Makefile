@@ -53,7 +53,7 @@ endif
 # Both halves of the project, for whoever changes it
 # ---------------------------------------------------------------------------
 
-PHONY += demo test test-long table vmm buildroot kernels clippy rustfmt rustfmtcheck
+PHONY += demo test test-long fuzz table vmm buildroot kernels clippy rustfmt rustfmtcheck
 
 demo:
 	@scripts/demo
@@ -63,6 +63,9 @@ test:
 
 test-long:
 	@scripts/test --long $(T)
+
+fuzz:
+	@scripts/fuzz "$(T)" $(RUNS)
 
 table:
 	@scripts/table
@@ -97,6 +100,7 @@ help:
 #:   demo             from nothing to a guest on our VMM with its disks on our driver
 #:   test             everything, one verdict; T=NAME runs one case
 #:   test-long        the same with the debug kernel and all that takes long
+#:   fuzz             fuzz targets: T="requests cdbs pci control", RUNS=10000000 of each
 #:   table            put the last test's results into README.md
 #:
 #: Modules for the kernels of the cache (KERNEL="stock lab"), in the build root

@@ -197,7 +197,7 @@ impl BusDevice for Power {
 }
 
 /// A line that tests look at.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod testing {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,6 +16,8 @@ mod config;
 mod control;
 mod event;
 mod fault;
+#[cfg(feature = "fuzzing")]
+mod here;
 mod inject;
 mod request;
 mod service;

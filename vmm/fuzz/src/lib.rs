@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Fuzz targets. Each is a function of bytes that runs some part of the VMM on
+//! them, without threads and without files as far as that can be, and panics if
+//! a promise was broken. `scripts/fuzz` builds and runs them.
+//!
+//! | target | bytes are |
+//! |---|---|
+//! | [`request`] | descriptors, and the memory that they are about, of virtio-scsi queues |
+//! | [`cdb`] | SCSI commands to a disk, a protected disk and a CD drive |
+//! | [`control`] | what clients send to the control socket |
+//! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
+
+pub mod backing;
+pub mod cdb;
+pub mod control;
+pub mod input;
+pub mod machine;
+pub mod pci;
+pub mod request;
