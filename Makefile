@@ -53,10 +53,13 @@ endif
 # Both halves of the project, for whoever changes it
 # ---------------------------------------------------------------------------
 
-PHONY += demo test test-long fuzz table vmm buildroot kernels clippy rustfmt rustfmtcheck
+PHONY += demo test test-long fuzz bench table vmm buildroot kernels clippy rustfmt rustfmtcheck
 
 demo:
 	@scripts/demo
+
+bench:
+	@scripts/bench $(T)
 
 test:
 	@scripts/test $(T)
@@ -97,6 +100,7 @@ help:
 #: Hospes: guest drivers in Rust, and a VMM to test them
 #:
 #: Whole
+#:   bench T=...      our drivers against their C twins, our VMM against QEMU
 #:   demo             from nothing to a guest on our VMM with its disks on our driver
 #:   test             everything, one verdict; T=NAME runs one case
 #:   test-long        the same with the debug kernel and all that takes long

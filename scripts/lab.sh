@@ -40,6 +40,7 @@ logged() {
 lab() {
 	local out=$OUT/test
 	[ "$1" = demo ] && out=$OUT/demo
+	[ "$1" = bench ] && out=$OUT/bench
 	"$HOSPES_ROOT/scripts/buildroot" run env PYTHONDONTWRITEBYTECODE=1 \
 		PYTHONPATH="$HOSPES_ROOT/scripts" \
 		python3 -m lab --root "$HOSPES_ROOT" --out "$out" "$@"

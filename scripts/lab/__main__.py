@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import cases, cpu, demo, guest, host, matrix, modules, surface, table
+from . import bench, cases, cpu, demo, guest, host, matrix, modules, surface, table
 from .report import Progress, Summary
 
 
@@ -33,6 +33,13 @@ def _arguments() -> argparse.Namespace:
     shown = commands.add_parser("demo", help="one guest, and a table")
     _parts_arguments(shown)
     shown.set_defaults(run=_demo)
+    measured = commands.add_parser("bench", help="measure, and print a table")
+    measured.add_argument("name", choices=sorted(bench.WHAT))
+    _parts_arguments(measured)
+    measured.add_argument("--plugin", type=Path, required=True, help="bench/tcg-count, built")
+    measured.add_argument("--repeats", type=int, default=3)
+    measured.add_argument("--json", type=Path, required=True, help="where the rows go")
+    measured.set_defaults(run=_bench)
     listing = commands.add_parser("list", help="print what would run")
     listing.add_argument("--select", default="", metavar="PATTERN")
     listing.add_argument("--long", action="store_true")
@@ -97,6 +104,15 @@ def _demo(args: argparse.Namespace) -> int:
     parts = _parts(args)
     runner = matrix.Runner(parts, args.out, progress, 1)
     return int(not demo.run(parts, runner, progress))
+
+
+def _bench(args: argparse.Namespace) -> int:
+    out = args.out / args.name
+    out.mkdir(parents=True, exist_ok=True)
+    rows = bench.WHAT[args.name](_parts(args), out, args.plugin, args.repeats, Progress())
+    bench.rows.write(args.json, rows)
+    print(bench.rows.table(rows))
+    return 0
 
 
 def _list(args: argparse.Namespace) -> int:

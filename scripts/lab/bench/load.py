@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a measured guest does: 4 KiB requests, phase by phase.
+
+Every kind of load runs twice, the second time three times as long: what one
+request costs is the difference, so that whatever happens once drops out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import marks
+
+OPERATIONS = ("read", "write")
+DEPTHS = (1, 32)
+
+
+@dataclass(frozen=True)
+class Load:
+    """A phase."""
+
+    number: int
+    operation: str
+    depth: int
+    count: int
+
+    @property
+    def command(self) -> str:
+        """For the guest's shell; $DISK is the disk."""
+        flag = "--write " if self.operation == "write" else ""
+        return f"ioload {flag}--count {self.count} --depth {self.depth} $DISK"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same load, short and long."""
+
+    short: Load
+    long: Load
+
+    @property
+    def name(self) -> str:
+        return f"{self.short.operation}_4k_qd{self.short.depth}"
+
+    @property
+    def requests(self) -> int:
+        """By how many the long one is longer."""
+        return self.long.count - self.short.count
+
+
+def pairs(count: int) -> Iterator[Pair]:
+    """All loads; the short ones have so many requests."""
+    number = 0
+    for operation in OPERATIONS:
+        for depth in DEPTHS:
+            short = Load(number + 1, operation, depth, count)
+            yield Pair(short, Load(number + 2, operation, depth, 3 * count))
+            number += 2
+
+
+def programs(count: int, module_size: int) -> dict[str, bytes]:
+    """The marks that a guest needs, by their names in it."""
+    found = {f"mark{load.number}": marks.program(marks.PHASE, load.number)
+             for pair in pairs(count) for load in (pair.short, pair.long)}
+    found["mark_end"] = marks.program(marks.END)
+    found["mark_size"] = marks.program(marks.MODULE_SIZE, module_size)
+    found["mark_start"] = marks.program(marks.MODULE_START)
+    return found
+
+
+def script(count: int) -> str:
+    """The phases, for the guest's shell."""
+    lines = []
+    for pair in pairs(count):
+        for load in (pair.short, pair.long):
+            lines.append(f"phase {load.number} {load.command}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests of our VMM and of QEMU under KVM, in one environment.
+
+Both run as a payload of level 1 (see scripts/lab/backend.py), which is always
+emulated here, also where the processor has KVM: instructions can be counted only
+there.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import cpu, modules
+from ..guest import Parts
+from ..initramfs import Archive
+from ..vmm import qemu_base
+from . import counts, guests
+
+LIMIT = 900
+GUEST_MIB = 256
+FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin",
+            "/usr/share/qemu/qboot.rom", "/usr/share/qemu/pvh.bin",
+            "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
+BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
+END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
+UP = re.compile(r"^up (\S+) ns=(\d+) beyond_kib=(\d+)")
+
+
+@dataclass
+class Load:
+    """What was seen of a guest under load, by phase."""
+
+    exits: dict[int, int] = field(default_factory=dict)
+    iops: dict[int, float] = field(default_factory=dict)
+    phases: dict[int, counts.Phase] = field(default_factory=dict)
+
+
+def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: int,
+            plugin: Path | None = None) -> Load:
+    """Runs the loads in a guest; with the plugin, counts what the host executes."""
+    initrd = guests.loaded(parts, driver, module, count)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        scratch = Path(directory)
+        job = f"exec_load {vmm} {command(vmm, disk=True)}\n"
+        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{driver}")
+        found = Load()
+        if plugin:
+            found.phases = counts.read(scratch / "counts")
+    before: dict[int, int] = {}
+    for line in text.splitlines():
+        if match := BEGIN.match(line):
+            before[int(match[1])] = int(match[2])
+        elif match := END.match(line):
+            number = int(match[1])
+            found.exits[number] = int(match[2]) - before[number]
+            found.iops[number] = float(match[3])
+    return found
+
+
+def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
+          repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds from process start to the guest's first process, and KiB of the
+    process beyond the guest's memory, by VMM; they take turns."""
+    job = "".join(f"exec_boot {vmm} {command(vmm, disk=False)}\n"
+                  for _ in range(repeats) for vmm in vmms)
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots")
+    found: dict[str, list[tuple[float, float]]] = {vmm: [] for vmm in vmms}
+    for line in text.splitlines():
+        if match := UP.match(line):
+            found[match[1]].append((int(match[2]) / 1e6, float(match[3])))
+    return found
+
+
+def command(vmm: str, disk: bool) -> str:
+    """What starts a guest on level 1, as words of its shell."""
+    # Level 1's counter is this machine's, and no kernel can calibrate it there.
+    line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()}"
+    if vmm == "hospes":
+        words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
+        words += f" --cmdline '{line}'"
+        return words + (" --scsi virtio,id=s0,queues=1,max_target=1"
+                        " --disk path=/work/data,on=s0 --disk path=/work/other,on=s0" if disk else "")
+    machine = {"qemu-microvm": "microvm,pit=off,pic=off,rtc=off", "qemu-q35": "q35"}[vmm]
+    words = (f"qemu-system-x86_64 -L /firmware -nodefaults -no-user-config -display none -no-reboot"
+             f" -M {machine},memory-backend=ram -accel kvm -cpu host -smp 1 -m {GUEST_MIB}"
+             f" -object memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on -serial stdio"
+             f" -kernel /guest/vmlinux -initrd /guest/initrd -append '{line}'")
+    if disk:
+        # Its fastest: a thread for the device, io_uring for the files.
+        words += " -object iothread,id=t0 -device virtio-scsi-pci,id=s0,num_queues=1,iothread=t0"
+        for number, name in enumerate(("data", "other")):
+            words += (f" -drive if=none,id=d{number},format=raw,aio=io_uring,file=/work/{name}"
+                      f" -device scsi-hd,bus=s0.0,drive=d{number},scsi-id=0,lun={number}")
+    return words
+
+
+def _level_1(parts: Parts, scratch: Path, initrd: bytes, job: str, plugin: Path | None,
+             log: Path) -> str:
+    """Runs a job in level 1; its output."""
+    (scratch / "outer.cpio").write_bytes(_initramfs(parts, initrd, job))
+    append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
+    words = qemu_base(1, 2048, "tcg") + [
+        "-kernel", str(parts.image("stock")), "-initrd", str(scratch / "outer.cpio"),
+        "-append", append, "-serial", f"file:{log}.console",
+        "-device", "virtio-serial-pci,id=ports", "-chardev", f"file,id=job,path={log}",
+        "-device", "virtserialport,bus=ports.0,chardev=job,name=job"]
+    if plugin:
+        words += ["-plugin", f"file={plugin},out={scratch}/counts"]
+    subprocess.run(words, check=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    return log.read_text(errors="replace")
+
+
+def _initramfs(parts: Parts, initrd: bytes, job: str) -> bytes:
+    archive = Archive()
+    archive.add_busybox()
+    archive.add("init", (parts.root / "bench/outer-init").read_bytes(), 0o755)
+    archive.add("job.sh", job)
+    archive.add_program(parts.tools / "hospes")
+    archive.add_program("/usr/bin/qemu-system-x86_64")
+    for path in FIRMWARE:
+        archive.add(f"firmware/{Path(path).name}", Path(path).read_bytes())
+    tree = modules.tree(parts.kernels["stock"])
+    order = tree.closure(["kvm_amd"])
+    archive.add("modules/order", "".join(f"{name}\n" for name in order))
+    for name in order:
+        archive.add(f"modules/{name}.ko", tree.read(name))
+    archive.add("guest/vmlinux", parts.image("stock").read_bytes())
+    archive.add("guest/initrd", initrd)
+    for name in ("proc", "sys", "tmp", "work"):
+        archive.add_directory(name)
+    return archive.finish()

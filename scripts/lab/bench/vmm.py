@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Our VMM against QEMU: how soon a guest runs, what memory that takes beyond the
+guest's own, and what the host executes for a request."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from ..guest import Parts
+from ..report import Progress
+from . import load, nested
+from .rows import Row, row
+
+COUNT = 300
+REFERENCES = ("qemu-microvm", "qemu-q35")
+
+
+def run(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress) -> list[Row]:
+    """Measures everything."""
+    return [*_boots(parts, out, repeats, progress), *_requests(parts, out, plugin, repeats, progress)]
+
+
+def _boots(parts: Parts, out: Path, repeats: int, progress: Progress) -> list[Row]:
+    progress.say(f"boots of hospes and {', '.join(REFERENCES)}, {repeats} each")
+    seen = nested.boots(parts, out, ("hospes", *REFERENCES), repeats)
+    rows = []
+    for name in REFERENCES:
+        for column, metric, unit in ((0, "start_to_init", "ms"), (1, "memory_beyond_guest", "KiB")):
+            ours, theirs = ([sample[column] for sample in seen[vmm]] for vmm in ("hospes", name))
+            rows.append(row(f"{metric}_vs_{name.removeprefix('qemu-')}", unit, ours, theirs, name))
+    return rows
+
+
+def _requests(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress) -> list[Row]:
+    samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for repeat in range(repeats):
+        for vmm in ("hospes", "qemu-q35"):
+            progress.say(f"requests on {vmm}, {repeat + 1} of {repeats}")
+            seen = nested.load_on(parts, out, vmm, "c", "virtio_scsi", COUNT, plugin)
+            for pair in load.pairs(COUNT):
+                less, more = (seen.phases[one.number] for one in (pair.short, pair.long))
+                cost = (more.host - less.host) / pair.requests
+                samples[f"host_instr_per_{pair.name}"][vmm].append(cost)
+    return [row(metric, "instructions", both["hospes"], both["qemu-q35"], "qemu-q35")
+            for metric, both in samples.items()]
