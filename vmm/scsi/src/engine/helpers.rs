@@ -10,9 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use hospes_device::thread::{self, Role};
+use protocol::scsi::sense::SenseBytes;
+use protocol::scsi::status;
 
 use super::Job;
-use crate::command::Outcome;
+use crate::command::{Failure, Outcome};
 use crate::tasks::Scope;
 use crate::unit::Plan;
 
@@ -52,7 +54,7 @@ impl Helpers {
             state.threads = state.threads.saturating_add(1);
             drop(state);
             if !self.start() && self.shared.lock().threads == 0 {
-                return job.run(plan);
+                return without_threads(job, plan);
             }
             state = self.shared.lock();
         }
@@ -88,6 +90,20 @@ impl Helpers {
             }
         }
         true
+    }
+}
+
+/// Carries out what can be waited for on the thread of the queue. What may wait
+/// for that very thread, as a device server's own execution may, is for the
+/// initiator to send again.
+fn without_threads(job: Job, plan: Plan) {
+    match plan {
+        Plan::Blocking => job.complete(Err(Failure::Status {
+            status: status::BUSY,
+            sense: SenseBytes::default(),
+            transferred: 0,
+        })),
+        Plan::Io(_) | Plan::Done(_) => job.run(plan),
     }
 }
 
