@@ -167,9 +167,9 @@ pub const SCSI: Object = Object {
         key(
             "aio",
             Kind::Text,
-            "auto|io_uring|threads|sync",
+            "MODE",
             "auto",
-            "how I/O is done",
+            "how I/O is done: auto, io_uring, threads or sync",
         ),
         key(
             "protection",
