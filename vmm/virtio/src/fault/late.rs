@@ -28,12 +28,15 @@ pub struct Late {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Held while something is done. Taken with `state` locked.
+    busy: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     waiting: BTreeMap<(Instant, u64), Answer>,
     next: u64,
+    paused: bool,
     stopping: bool,
 }
 
@@ -65,6 +68,14 @@ impl Late {
         self.shared.changed.notify_one();
     }
 
+    /// Does nothing for a while; what is being done is waited for. What becomes
+    /// due meanwhile is done at once afterwards.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.lock().paused = paused;
+        self.shared.changed.notify_one();
+        drop(self.shared.busy.lock());
+    }
+
     /// Drops what waits. One that is being done right now may still be.
     pub fn release(&self) {
         let waiting = std::mem::take(&mut self.shared.lock().waiting);
@@ -92,7 +103,8 @@ impl Shared {
         let mut state = self.lock();
         while !state.stopping {
             let now = Instant::now();
-            state = match state.waiting.first_key_value().map(|((when, _), _)| *when) {
+            let first = state.waiting.first_key_value().map(|((when, _), _)| *when);
+            state = match first.filter(|_| !state.paused) {
                 None => self
                     .changed
                     .wait(state)
@@ -102,16 +114,20 @@ impl Shared {
                     let woken = self.changed.wait_timeout(state, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                Some(_) => {
-                    let due = state.waiting.pop_first();
-                    drop(state);
-                    if let Some((_, answer)) = due {
-                        answer();
-                    }
-                    self.lock()
-                }
+                Some(_) => self.do_first(state),
             };
         }
+    }
+
+    fn do_first<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let due = state.waiting.pop_first();
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        if let Some((_, answer)) = due {
+            answer();
+        }
+        drop(busy);
+        self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

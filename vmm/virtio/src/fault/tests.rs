@@ -199,6 +199,19 @@ fn late_answers_come_in_time_or_not_at_all() {
     assert!(receiver.recv().is_err(), "the one that waited was dropped");
 }
 
+#[test]
+fn late_answers_wait_for_the_end_of_a_pause() {
+    let (sender, receiver) = mpsc::channel();
+    let late = Late::default();
+    late.start().unwrap();
+    late.set_paused(true);
+    late.after(Duration::ZERO, move || sender.send(()).unwrap());
+    late.set_paused(true);
+    assert!(receiver.try_recv().is_err());
+    late.set_paused(false);
+    receiver.recv().unwrap();
+}
+
 proptest! {
     #[test]
     fn chances_can_be_had_again(percent in 1_u8..=100, seed: u64) {

@@ -119,6 +119,7 @@ impl ScsiHost {
         if let Some(running) = running.as_ref() {
             running.pause();
         }
+        self.shared.faulty.late.set_paused(true);
         self.shared.target.pause();
     }
 
@@ -126,6 +127,7 @@ impl ScsiHost {
     pub fn resume(&self) {
         let running = self.running();
         self.paused.store(false, Ordering::SeqCst);
+        self.shared.faulty.late.set_paused(false);
         self.shared.target.resume();
         if let Some(running) = running.as_ref() {
             running.resume();
