@@ -75,6 +75,8 @@ def _test(args: argparse.Namespace) -> int:
     verdicts = host.run(host.checks(args.root, args.cargo_target), args.out, args.select, progress)
     pairs = cases.select(cases.load(args.root / "tests"), args.select, args.long)
     boots = cases.boots(pairs)
+    if not pairs and cases.select(cases.load(args.root / "tests"), args.select, long=True):
+        progress.say("what the pattern names runs only in the long tests (make test-long)")
     runner = matrix.Runner(parts, args.out, progress, args.jobs)
     if boots:
         progress.say(f"{len(pairs)} cases in {len(boots)} boots, {args.jobs} at a time, "
