@@ -7,7 +7,6 @@
 use core::ops::Range;
 use guest::scsi::{self, Busy, Command, HostByte, Status, Unit};
 use kernel::{c_str, faux, new_spinlock, prelude::*, sync::Arc, sync::SpinLock, ModuleMetadata};
-use protocol::scsi::block::Capacity10;
 use protocol::scsi::cdb::{BlockRange, Cdb};
 use protocol::scsi::inquiry::{DeviceType, Names, Qualifier, StandardInquiry};
 use protocol::scsi::sense::{asc, Format, Sense};
@@ -41,15 +40,9 @@ impl Ram {
                 command.write_data(0, inquiry.as_bytes())
             }
             Cdb::ReadCapacity10 => {
-                let (last_lba, block_len) = (U32::new(BLOCKS - 1), U32::new(BLOCK as u32));
-                command.write_data(
-                    0,
-                    Capacity10 {
-                        last_lba,
-                        block_len,
-                    }
-                    .as_bytes(),
-                )
+                // Both fields are big-endian words, in this order.
+                let capacity = [U32::new(BLOCKS - 1), U32::new(BLOCK as u32)];
+                command.write_data(0, capacity.as_bytes())
             }
             Cdb::Read(access) => {
                 let blocks = contents.get(bytes(access.range)).ok_or(out_of_range)?;
@@ -83,8 +76,7 @@ impl scsi::Driver for Ram {
         }
         match self.execute(&mut command) {
             Ok(moved) => {
-                let moved = u32::try_from(moved).unwrap_or(u32::MAX);
-                command.set_residual(command.data_len().saturating_sub(moved));
+                command.set_residual(command.data_len().saturating_sub(moved as u32));
                 command.complete(HostByte::OK, Status::GOOD);
             }
             Err(sense) => command.check_condition(sense.encode(Format::Fixed).as_slice()),
@@ -102,10 +94,8 @@ struct RamModule {
 impl kernel::Module for RamModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let contents = VVec::from_elem(0u8, BLOCKS as usize * BLOCK, GFP_KERNEL)?;
-        let ram = Arc::pin_init(
-            pin_init!(Ram { contents <- new_spinlock!(contents, "Ram::contents") }),
-            GFP_KERNEL,
-        )?;
+        let ram = pin_init!(Ram { contents <- new_spinlock!(contents, "Ram::contents") });
+        let ram = Arc::pin_init(ram, GFP_KERNEL)?;
         let device = faux::Registration::new(c_str!("sample_scsi_ram"), None)?;
         let host = scsi::Host::register(device.as_ref().as_ref(), ram, &scsi::Limits::SIMPLE)?;
         host.reference().scan();

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 from .. import modules
@@ -59,10 +60,11 @@ def measured(parts: Parts, driver: str, module: str) -> bytes:
 
 def text_size(module: bytes) -> int:
     """The size of a module's .text."""
-    listing = subprocess.run(["size", "-A", "/dev/stdin"], input=module, capture_output=True,
-                             check=False).stdout.decode()
-    if not listing:
-        raise RuntimeError("size(1) cannot read a module")
+    with tempfile.NamedTemporaryFile(suffix=".ko") as file:
+        file.write(module)
+        file.flush()
+        listing = subprocess.run(["size", "-A", file.name], capture_output=True, text=True,
+                                 check=True).stdout
     return next(int(line.split()[1]) for line in listing.splitlines() if line.startswith(".text "))
 
 

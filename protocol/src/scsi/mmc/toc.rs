@@ -18,11 +18,11 @@ const DATA_TRACK: u8 = 0x14;
 /// POINTs of the lead-in's entries beside those of tracks (MMC-6, table 484).
 mod point {
     /// PMIN is the first track's number.
-    pub const FIRST_TRACK: u8 = 0xa0;
+    pub(super) const FIRST_TRACK: u8 = 0xa0;
     /// PMIN is the last track's number.
-    pub const LAST_TRACK: u8 = 0xa1;
+    pub(super) const LAST_TRACK: u8 = 0xa1;
     /// Where the lead-out starts.
-    pub const LEAD_OUT: u8 = 0xa2;
+    pub(super) const LEAD_OUT: u8 = 0xa2;
 }
 
 const FRAMES_PER_SECOND: u32 = 75;
