@@ -20,7 +20,7 @@
 poke=/sys/module/scsi_eh_poke/parameters
 
 load() {
-	disk_sequence 3 20 --direct --jobs 8 --random >/tmp/load 2>&1
+	disk_sequence 3 10 --direct --io-size 16K --jobs 8 --random >/tmp/load 2>&1
 	echo $? >/tmp/load.status
 }
 

@@ -18,7 +18,7 @@
 
 # The tool holds no lock on what it works on: load comes from other processes.
 load() {
-	disk_sequence "$1" "$2" --direct --jobs 8 --random >"/tmp/load.$1" 2>&1
+	disk_sequence "$1" "$2" --direct --io-size 16K --jobs 8 --random >"/tmp/load.$1" 2>&1
 	echo $? >"/tmp/status.$1"
 }
 
@@ -33,8 +33,8 @@ check "driver loads" driver_load
 disk_known 0
 disk_known 3
 slow=$(disk 3)
-load 3 20 &
-load 0 100 &
+load 3 10 &
+load 0 40 &
 for number in 1 2 3 4; do
 	until_true 5 busy "${slow##*/}"
 	check "reset $number of the slow disk, busy" diskcheck reset "$slow"
