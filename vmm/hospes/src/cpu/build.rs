@@ -47,7 +47,7 @@ fn list(names: &[&str], separator: &str) -> String {
 }
 
 fn without(names: &[&str]) -> String {
-    names.iter().map(|name| format!(",-{name}")).collect()
+    (names.iter()).fold(String::new(), |text, name| text + ",-" + name)
 }
 
 /// The leaves of `choice`, before topology, given what KVM supports.

@@ -216,7 +216,7 @@ mod tests {
             ..Default::default()
         };
         set.write(&mut entry);
-        assert_eq!((entry.ebx, entry.ecx), (1 << 5 | 1 << 10, 0));
+        assert_eq!((entry.ebx, entry.ecx), ((1 << 5) | (1 << 10), 0));
         let other = FeatureSet::of(&[entry]);
         let missing: Vec<_> = set.without(&other).iter().map(|it| it.name).collect();
         assert_eq!(missing, ["lm"]);
