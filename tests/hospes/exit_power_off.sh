@@ -3,7 +3,8 @@
 # A guest that switches itself off ends the VMM with success, on one processor
 # and on four.
 #
-# machine: vmm=hospes kernel=lab vcpus=1,4
+# machine: vmm=hospes kernel=lab
+# machine: vmm=hospes kernel=lab vcpus=4 set=long
 
 . /tests/lib.sh
 
