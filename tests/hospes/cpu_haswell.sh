@@ -14,10 +14,9 @@ FLAGS="fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflu
 sse2 syscall nx rdtscp lm pni pclmulqdq ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt aes xsave avx
 f16c rdrand lahf_lm abm fsgsbase tsc_adjust bmi1 avx2 smep bmi2 xsaveopt arat"
 # What any guest of KVM has.
-FLAGS="$FLAGS x2apic tsc_deadline_timer"
-# What Linux adds by itself: by vendor and family, and by what it does. A kernel
-# without support for hypervisors does not show that it has one.
-LINUX="hypervisor constant_tsc rep_good nopl xtopology cpuid pti tsc_known_freq nonstop_tsc"
+FLAGS="$FLAGS hypervisor x2apic tsc_deadline_timer"
+# What Linux adds by itself: by vendor and family, and by what it does.
+LINUX="constant_tsc rep_good nopl xtopology cpuid pti tsc_known_freq nonstop_tsc"
 
 # field NAME: what the kernel says of the first processor.
 field() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }

@@ -21,8 +21,8 @@ const HYPERVISOR: u32 = 1 << 31;
 const HTT: u32 = 1 << 28;
 /// Leaf 0x8000_0001, ECX: those are cores, not threads (AMD).
 const CMP_LEGACY: u32 = 1 << 1;
-/// Leaf 0x8000_0001, ECX: leaf 0x8000_001e exists. Only AMD processors have it.
-const TOPOLOGY_EXTENSIONS: u32 = 1 << 22;
+/// Leaf 0, EBX: how the names of AMD and of Hygon, which is alike, begin.
+const AMD: [u32; 2] = [0x6874_7541, 0x6f67_7948];
 
 /// The leaf with the levels of the topology.
 const LEVELS: u32 = 0xb;
@@ -42,7 +42,6 @@ pub fn supported(kvm: &Kvm) -> Result<CpuId, VmError> {
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
     for entry in cpuid.as_mut_slice() {
         if entry.function == 1 {
-            entry.ecx |= HYPERVISOR;
             if deadline {
                 entry.ecx |= TSC_DEADLINE;
             }
@@ -58,8 +57,10 @@ pub fn for_vcpu(base: &CpuId, index: u8, count: u8) -> CpuId {
     // Without the newer leaves with the host's topology a guest falls back to
     // the ones that are filled in here.
     cpuid.retain(|entry| !matches!(entry.function, LEVELS | 0x1f | 0x8000_0026));
+    let names = base.as_slice().iter().filter(|entry| entry.function == 0);
+    let is_amd = names.into_iter().any(|entry| AMD.contains(&entry.ebx));
     for entry in cpuid.as_mut_slice() {
-        set_topology(entry, id, count);
+        set_topology(entry, id, count, is_amd);
     }
     let has_levels = |entry: &kvm_cpuid_entry2| entry.function == 0 && entry.eax >= LEVELS;
     if cpuid.as_slice().iter().any(has_levels) {
@@ -73,12 +74,14 @@ pub fn for_vcpu(base: &CpuId, index: u8, count: u8) -> CpuId {
     cpuid
 }
 
-fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
+fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32, is_amd: bool) {
     let several = count > 1;
     match entry.function {
         1 => {
             entry.ebx = (entry.ebx & 0xffff) | (count << 16) | (id << 24);
             set_bit(&mut entry.edx, HTT, several);
+            // Whatever the model.
+            entry.ecx |= HYPERVISOR;
         }
         // Caches: bits 25:14 say how many logical processors share one, bits
         // 31:26 how many cores the package has, each less one.
@@ -87,10 +90,7 @@ fn set_topology(entry: &mut kvm_cpuid_entry2, id: u32, count: u32) {
             let shared = if (entry.eax >> 5) & 7 >= 3 { cores } else { 0 };
             entry.eax = (entry.eax & 0x3fff) | (shared << 14) | (cores.min(63) << 26);
         }
-        0x8000_0001 => {
-            let amd = entry.ecx & TOPOLOGY_EXTENSIONS != 0;
-            set_bit(&mut entry.ecx, CMP_LEGACY, several && amd);
-        }
+        0x8000_0001 => set_bit(&mut entry.ecx, CMP_LEGACY, several && is_amd),
         0x8000_0008 => {
             entry.ecx = (entry.ecx & !0xf0ff) | count.saturating_sub(1) | (id_bits(count) << 12);
         }
@@ -172,6 +172,18 @@ mod tests {
         assert_eq!(first.edx, HTT);
         assert_eq!((threads.eax, threads.ebx, threads.edx), (0, 1, 5));
         assert_eq!((cores.eax, cores.ebx, cores.ecx), (3, 6, 1 | LEVEL_CORE));
+    }
+
+    #[test]
+    fn cores_of_amd_are_cores_and_every_guest_has_a_hypervisor() {
+        let extended = leaf(0x8000_0001, 0);
+        for (ebx, expected) in [(AMD[0], CMP_LEGACY), (0x756e_6547, 0)] {
+            let name = kvm_cpuid_entry2 { ebx, ..leaf(0, 0) };
+            let base = CpuId::from_entries(&[name, leaf(1, 0), extended]).unwrap();
+            let cpuid = for_vcpu(&base, 0, 2);
+            assert_eq!(cpuid.as_slice()[1].ecx, HYPERVISOR);
+            assert_eq!(cpuid.as_slice()[2].ecx, expected);
+        }
     }
 
     #[test]

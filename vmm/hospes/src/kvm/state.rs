@@ -37,6 +37,8 @@ const MTRR_ENABLED_WRITE_BACK: u64 = (1 << 11) | 6;
 
 /// `IA32_BIOS_SIGN_ID`: the revision of the microcode.
 const MSR_BIOS_SIGN_ID: u32 = 0x8b;
+/// `MSR_PLATFORM_INFO`: KVM offers in it to have CPUID fault.
+const MSR_PLATFORM_INFO: u32 = 0xce;
 
 /// Where and how the first vCPU starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +55,9 @@ pub enum Entry {
     },
 }
 
-/// Sets the model-specific registers that firmware would, and that of the
-/// microcode's revision if it is given.
+/// Sets the model-specific registers that firmware would, and, if the microcode's
+/// revision is given, those that belong to a processor's model: a model has no
+/// feature of KVM's beside its own.
 ///
 /// # Errors
 ///
@@ -69,8 +72,11 @@ pub fn set_msrs(vcpu: &VcpuFd, microcode: Option<u64>) -> Result<(), VmError> {
         entry(MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRING),
         entry(MSR_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK),
     ];
-    let microcode = microcode.map(|value| entry(MSR_BIOS_SIGN_ID, value));
-    for entry in entries.into_iter().chain(microcode) {
+    let of_model = microcode
+        .map(|value| [entry(MSR_BIOS_SIGN_ID, value), entry(MSR_PLATFORM_INFO, 0)])
+        .into_iter()
+        .flatten();
+    for entry in entries.into_iter().chain(of_model) {
         let Ok(msrs) = Msrs::from_entries(&[entry]) else {
             continue;
         };
