@@ -61,6 +61,8 @@ plenty
 check "every block" disk_verify 0 --direct
 check "driver unloads" driver_unload
 loads=0 refusals=0
+# What the driver core says when it is refused a name.
+echo 'kobject.*error: -12' >/tmp/expected
 for number in 40 80 120 160 200 250 300 400 500 650 800 1000 1300 1600 2000 2500 3000; do
 	load_failing "$number" || break
 done
