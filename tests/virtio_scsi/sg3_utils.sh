@@ -30,11 +30,14 @@ status() {
 # sector N LBA: digest of a sector, past the cache.
 sector() { dd if="$(disk "$1")" bs=512 skip="$2" count=1 iflag=direct 2>/dev/null | md5sum; }
 
+# TEST UNIT READY as it is: sg_turs does not get it past every kernel.
+ready() { sg_raw "$d" 00 00 00 00 00 00; }
+
 check "driver loads" driver_load
 d=$(disk 0)
 rm -f /tmp/leaves.0
 
-check "ready" sg_turs -n 10 "$d"
+check "ready" ready
 check "request sense" says "no sense|additional sense" sg_requests "$d"
 check "standard INQUIRY" says "peripheral qualifier=0|PQual=0" sg_inq "$d"
 check "INQUIRY names a version of SPC" says "version=0x0[5-7]" sg_inq "$d"
@@ -54,11 +57,11 @@ check "log pages that it lists" says "supported log pages" sg_logs "$d"
 check "all log pages" sg_logs --all "$d"
 check "supported commands" says "INQUIRY" sg_opcodes "$d"
 check "supported task management" says "Logical unit reset|LUR" sg_opcodes --tmf "$d"
-check "one command's usage map" says "cdb" sg_opcodes --opcode=0x88 "$d"
+check "one command's usage map" says "Usage data: 88" sg_opcodes --opcode=0x88 "$d"
 
 # Commands that move data.
 check "verify" sg_verify --lba=0 --count=64 "$d"
-check "verify beyond the end is refused" status 21 sg_verify --lba=8190 --count=8 "$d"
+check "verify beyond the end is refused" status 22 sg_verify --lba=8190 --count=8 "$d"
 check "read, 6 10 12 and 16 bytes" sh -c "for n in 6 10 12 16; do sg_dd if=$d of=/dev/null bs=512 count=64 cdbsz=\$n blk_sgio=1 || exit; done"
 check "copy a disk's start to its end" sg_dd if="$d" of="$d" bs=512 count=32 seek=8000 blk_sgio=1 oflag=fua
 check "the copy is the same" same "$(sector 0 31)" "$(sector 0 8031)"
@@ -94,12 +97,13 @@ check "unregister" sg_persist --out --register --param-rk=0xabc --param-sark=0 "
 check "an unknown command is refused" status 9 sg_raw "$d" ff 00 00 00 00 00
 check "a CDB of one's own" sg_raw -r 96 "$d" 12 00 00 00 60 00
 check "reset of the unit" sg_reset --device --no-escalate "$d"
-check "ready after it" sg_turs -n 3 "$d"
+check "it is told" status 6 ready
+check "ready after it" ready
 check "start" sg_start --start "$d"
 check "stop" sg_start --stop "$d"
-check "a stopped disk is not ready" status 2 sg_turs "$d"
+check "a stopped disk is not ready" status 2 ready
 check "start again" sg_start --start "$d"
-check "ready again" sg_turs -n 3 "$d"
+check "ready again" ready
 check "the neighbour is untouched" disk_verify 1 --direct
 check "write all of it" disk_write 0 --direct
 check "read all of it" disk_verify 0 --direct
