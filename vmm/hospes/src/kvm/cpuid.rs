@@ -41,10 +41,8 @@ pub fn supported(kvm: &Kvm) -> Result<CpuId, VmError> {
         .map_err(refused("list the supported CPUID leaves"))?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
     for entry in cpuid.as_mut_slice() {
-        if entry.function == 1 {
-            if deadline {
-                entry.ecx |= TSC_DEADLINE;
-            }
+        if entry.function == 1 && deadline {
+            entry.ecx |= TSC_DEADLINE;
         }
     }
     Ok(cpuid)
@@ -57,8 +55,8 @@ pub fn for_vcpu(base: &CpuId, index: u8, count: u8) -> CpuId {
     // Without the newer leaves with the host's topology a guest falls back to
     // the ones that are filled in here.
     cpuid.retain(|entry| !matches!(entry.function, LEVELS | 0x1f | 0x8000_0026));
-    let names = base.as_slice().iter().filter(|entry| entry.function == 0);
-    let is_amd = names.into_iter().any(|entry| AMD.contains(&entry.ebx));
+    let is_amds_name = |entry: &kvm_cpuid_entry2| entry.function == 0 && AMD.contains(&entry.ebx);
+    let is_amd = base.as_slice().iter().any(is_amds_name);
     for entry in cpuid.as_mut_slice() {
         set_topology(entry, id, count, is_amd);
     }
