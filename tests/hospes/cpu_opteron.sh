@@ -15,7 +15,7 @@ xsave avx f16c lahf_lm cr8_legacy abm sse4a 3dnowprefetch bmi1"
 # What any guest of KVM has, and what follows from two processors.
 FLAGS="$FLAGS hypervisor x2apic tsc_deadline_timer ht cmp_legacy"
 # What Linux adds by itself: by vendor and family, and by what it does.
-LINUX="rep_good nopl xtopology cpuid extd_apicid tsc_known_freq vmmcall"
+LINUX="rep_good nopl xtopology cpuid extd_apicid tsc_known_freq vmmcall arat"
 
 # field NAME: what the kernel says of the first processor.
 field() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }
