@@ -18,6 +18,7 @@ own messages arrive as whole lines in one order. A boot looks like this:
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 
 _STAMP = re.compile(r"^\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
@@ -30,6 +31,9 @@ _FATAL = re.compile(
     r"Kernel panic - not syncing: .*|BUG: .*|Oops: .*|general protection fault.*|"
     r"Unable to handle kernel .*|rust_kernel: panicked .*|Internal error: .*"
 )
+# Lines shown of a kernel's trouble: what came before it, and its own report.
+_BEFORE = 8
+_REPORT = 40
 _STALL = re.compile(r"soft lockup|rcu.*(?:stall|starved)|Watchdog CPU:|hard LOCKUP|hung_task")
 
 
@@ -97,6 +101,8 @@ class Stream:
     ended: bool = False
     fatal: str | None = None
     stalled: str | None = None
+    scene: list[str] = field(default_factory=list)  # the lines around `fatal`
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=_BEFORE))
 
     @property
     def running(self) -> CaseRun | None:
@@ -137,6 +143,11 @@ class Stream:
     def _trouble(self, line: str) -> None:
         if self.fatal is None and (match := _FATAL.search(line)):
             self.fatal = match[0]
+            self.scene = list(self._recent)
+        if self.fatal is None:
+            self._recent.append(line)
+        elif len(self.scene) < _BEFORE + _REPORT:
+            self.scene.append(line)
         if self.stalled is None and _STALL.search(line):
             self.stalled = line
 

@@ -24,6 +24,9 @@ from .cases import PATIENCE, Boot, Case
 from .machine import Machine
 from .report import Progress, Verdict
 
+# Lines shown of a case that failed, counted from its end.
+_SCENE = 24
+
 
 @dataclass
 class Attempt:
@@ -196,14 +199,18 @@ def judge(attempt: Attempt, cases: list[Case], machine: Machine,
         verdict.seconds = (run.ended or run.started) - run.started
         if run.result is None:
             verdict.reason = death(attempt)
+            verdict.scene = attempt.stream.scene or run.lines[-_SCENE:]
             yield verdict
             return
         verdict.ok = run.result.ok
         verdict.skip = run.result.skip
-        verdict.reason = "" if run.result.ok else run.failure()
+        if not run.result.ok:
+            verdict.reason = run.failure()
+            verdict.scene = run.lines[-_SCENE:]
         is_last = case is cases[-1]
         if is_last and verdict.ok and (fault := outside(attempt) or bad_end(attempt, machine)):
             verdict.ok, verdict.reason = False, fault
+            verdict.scene = attempt.stream.scene
         yield verdict
 
 

@@ -27,6 +27,7 @@ class Verdict:
     log: str = ""
     subtests: list[Result] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    scene: list[str] = field(default_factory=list)  # what to show of a failure
 
     @property
     def title(self) -> str:
@@ -76,6 +77,8 @@ class Progress:
             self.say(f"ok   {verdict.title} ({verdict.seconds:.1f} s)")
         else:
             self.say(f"FAIL {verdict.title}: {verdict.reason}")
+            for line in verdict.scene:
+                self.say(f"     | {line}")
             if verdict.log:
                 self.say(f"     see {verdict.log}")
 

@@ -67,6 +67,14 @@ class Console(unittest.TestCase):
                 self.assertIn(text or "BUG", stream(line).fatal)
         self.assertIsNotNone(stream("watchdog: BUG: soft lockup - CPU#0 stuck").stalled)
 
+    def test_what_is_shown_of_a_panic_is_around_it(self):
+        before = [f"before {number}" for number in range(20)]
+        report = [f"report {number}" for number in range(100)]
+        scene = stream("\n".join([*before, "BUG: unable", *report])).scene
+        self.assertEqual(scene[0], "before 12")
+        self.assertEqual(scene[8:10], ["BUG: unable", "report 0"])
+        self.assertEqual(len(scene), 48)
+
 
 class Lines(unittest.TestCase):
     """Single lines."""

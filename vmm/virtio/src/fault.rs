@@ -9,7 +9,8 @@
 //!
 //! Only the device errs, the VMM does not: a request that is to be dropped is
 //! [`Held`], and goes back when the device is reset; an answer that is to be
-//! late waits in [`Late`]. So nothing is lost, and a reset recovers.
+//! late waits in [`Late`]. So nothing is lost, and a reset recovers. What a
+//! [lie](FaultKind::is_lie) says has come back is not written to any more.
 
 mod arm;
 mod held;

@@ -127,12 +127,14 @@ impl Faults {
     }
 
     /// What happens to a completion of a queue that has no commands.
-    pub fn of_completion(&self, queue: u16) -> Vec<Effect> {
-        let about = About {
-            queue,
-            ..About::default()
-        };
-        self.pick(&about, &[Subject::Completion])
+    pub fn of_completion(&self, about: &About) -> Vec<Effect> {
+        self.pick(about, &[Subject::Completion])
+    }
+
+    /// Whether a [lie](FaultKind::is_lie) is armed.
+    pub fn has_lies(&self) -> bool {
+        let is_lie = |armed: &Armed| armed.status.fault.kind.is_lie();
+        self.is_armed() && self.lock().faults.iter().any(is_lie)
     }
 
     /// The settings that configuration fields are overridden with.

@@ -188,6 +188,15 @@ impl FaultKind {
         self.subject() == Subject::Device && !matches!(self, Self::Config { .. })
     }
 
+    /// Whether requests may come back that the device still works on. After
+    /// that it must not write for them, as the driver uses their memory again.
+    pub fn is_lie(&self) -> bool {
+        matches!(
+            self,
+            Self::UsedIndex { .. } | Self::UsedTwice {} | Self::UsedUnknown { .. }
+        )
+    }
+
     pub(super) fn subject(&self) -> Subject {
         match self {
             Self::Delay { .. }

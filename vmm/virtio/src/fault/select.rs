@@ -24,6 +24,8 @@ pub struct About {
     pub opcode: Option<u8>,
     /// The function, if it is a task management request.
     pub subtype: Option<u32>,
+    /// Whether the device has no other request of this virtqueue.
+    pub is_alone: bool,
 }
 
 /// Which requests. What is not given does not matter.
@@ -99,6 +101,7 @@ impl Select {
         };
         let (target, lun) = about.unit.unzip();
         is_queue
+            && (about.is_alone || !kind.is_lie())
             && is(self.target, target)
             && is(self.lun, lun)
             && is(self.opcode, about.opcode)

@@ -19,6 +19,7 @@ fn on_queue(queue: u16) -> About {
         unit: Some((0, 3)),
         opcode: Some(0x28),
         subtype: None,
+        is_alone: true,
     }
 }
 
@@ -141,13 +142,28 @@ fn queues_and_subjects_are_kept_apart() {
     let control = parse(json!({"kind": "used-length", "queue": 0})).unwrap();
     faults.arm(control).unwrap();
     assert_eq!(faults.of_command(&on_queue(2)).len(), 1);
-    assert_eq!(faults.of_completion(1).len(), 0);
-    assert_eq!(faults.of_completion(0).len(), 1);
+    assert_eq!(faults.of_completion(&on_queue(1)).len(), 0);
+    assert_eq!(faults.of_completion(&on_queue(0)).len(), 1);
     let function = About {
         subtype: Some(5),
         ..About::default()
     };
     assert_eq!(faults.of_function(&function).len(), 1);
+}
+
+#[test]
+fn lies_wait_for_a_request_that_is_alone() {
+    let faults = Faults::default();
+    let value = json!({"kind": "used-index", "count": 1});
+    faults.arm(parse(value).unwrap()).unwrap();
+    assert!(faults.has_lies());
+    let among_others = About {
+        is_alone: false,
+        ..on_queue(2)
+    };
+    assert_eq!(faults.of_command(&among_others).len(), 0);
+    assert_eq!(faults.of_command(&on_queue(2)).len(), 1);
+    assert!(!faults.has_lies());
 }
 
 #[test]

@@ -27,7 +27,7 @@ use serde::Serialize;
 use thiserror::Error;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::fault::{self, Dropped, Faulty};
+use super::fault::{self, Faulty};
 use super::request::decode_lun;
 use crate::fault::{About, FaultKind};
 use crate::queue::{Chain, ChainFault, VirtQueue};
@@ -90,7 +90,7 @@ pub(super) fn serve(mut chain: Chain, control: &Control<'_>) {
     };
     match answered {
         Ok(Some(reply)) => reply.send(chain, buffers.writable, control.faulty),
-        Ok(None) => control.faulty.keep(Dropped::Function(chain)),
+        Ok(None) => control.faulty.keep(chain),
         Err(what) => {
             // Which answer would be expected is not known, so there is none.
             chain.report(&what);
@@ -199,7 +199,7 @@ impl Reply {
 
     /// Gives the answer, now or later.
     fn send(self, chain: Chain, area: SgList, faulty: &Faulty) {
-        let used = faulty.faults.of_completion(CONTROL_QUEUE);
+        let used = faulty.completion(chain.queue());
         let delay = self.delay;
         let send = move || {
             let bytes = self.bytes.get(..self.len).unwrap_or(&self.bytes);

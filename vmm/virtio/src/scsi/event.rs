@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::counters::Counter;
 use protocol::virtio_scsi::event::{Event, EVENTS_MISSED};
-use protocol::virtio_scsi::EVENT_QUEUE;
 use serde::Serialize;
 use thiserror::Error;
 use zerocopy::little_endian::U32;
@@ -190,7 +189,7 @@ fn fill(mut chain: Chain, event: &Event, faulty: &Faulty) -> bool {
         return false;
     }
     let written = u32::try_from(area.write_at(0, event.as_bytes())).unwrap_or(0);
-    fault::complete(&faulty.faults.of_completion(EVENT_QUEUE), chain, written);
+    fault::complete(&faulty.completion(chain.queue()), chain, written);
     true
 }
 

@@ -6,6 +6,11 @@
 //! happen to its completion ([`Ending`]). A command that is not to be executed
 //! goes through the target nevertheless, as one without effect: so it waits and
 //! is aborted as any other.
+//!
+//! A lie about what came back may have the driver use memory again that belongs
+//! to any request of the queue. It is told when there is no other, and the
+//! queue serves nothing more after it: so the device lies about the memory that
+//! it uses, but does not write where it must not, which no driver could survive.
 
 use std::time::Duration;
 
@@ -20,20 +25,13 @@ use zerocopy::FromBytes;
 
 use super::request::Request;
 use crate::fault::{About, Effect, FaultKind, Faults, Held, Late, Random};
-use crate::queue::Chain;
+use crate::queue::{Chain, VirtQueue};
 
 /// The faults of a host, and the requests that they keep.
 pub(super) struct Faulty {
     pub(super) faults: Faults,
-    dropped: Held<Dropped>,
+    dropped: Held<Chain>,
     pub(super) late: Late,
-}
-
-/// A request that is not answered until a reset: dropping it answers.
-#[expect(dead_code, reason = "what is in it is only kept")]
-pub(super) enum Dropped {
-    Command(Request),
-    Function(Chain),
 }
 
 /// What is to happen when a command is completed.
@@ -70,7 +68,7 @@ impl Faulty {
     /// What becomes of a command: it waits and goes on, or was dropped.
     pub(super) fn command(
         &self,
-        queue: u16,
+        queue: &VirtQueue,
         mut request: Request,
         mut command: Command,
     ) -> Option<(Request, Command, Duration)> {
@@ -85,9 +83,10 @@ impl Faulty {
             }
         }
         if drops {
-            self.keep(Dropped::Command(request));
+            self.keep(request.into_chain()?);
             return None;
         }
+        still(queue, &ending.used);
         if ending.instead.is_some() {
             disarm(&mut command);
         }
@@ -97,31 +96,58 @@ impl Faulty {
         Some((request, command, delay))
     }
 
+    /// What happens to a completion of the control or the event queue.
+    pub(super) fn completion(&self, queue: &VirtQueue) -> Vec<Effect> {
+        if !self.is_armed() {
+            return Vec::new();
+        }
+        let used = self.faults.of_completion(&About {
+            queue: queue.index(),
+            is_alone: is_alone(queue),
+            ..About::default()
+        });
+        still(queue, &used);
+        used
+    }
+
     /// Keeps a request until the device is reset.
-    pub(super) fn keep(&self, request: Dropped) {
+    pub(super) fn keep(&self, request: Chain) {
         if self.dropped.keep(request).is_err() {
-            tracing::debug!("more requests to drop than queues have entries: answered");
+            tracing::debug!("more requests to drop than queues have entries: returned");
         }
     }
 
-    /// Answers all that was dropped or is late. For a host whose queues are
-    /// stopped.
+    /// Returns all that was dropped, without an answer, and answers what is
+    /// late. For a host whose queues are stopped.
     pub(super) fn release(&self) {
         self.dropped.release();
         self.late.release();
     }
 }
 
-fn about(queue: u16, command: &Command) -> About {
+/// Whether a queue has no request but the one that is looked at.
+fn is_alone(queue: &VirtQueue) -> bool {
+    queue.in_flight() <= 1
+}
+
+/// Has a queue serve nothing more, if one of these effects is a lie.
+fn still(queue: &VirtQueue, used: &[Effect]) {
+    if used.iter().any(|(kind, _)| kind.is_lie()) {
+        queue.stop();
+    }
+}
+
+fn about(queue: &VirtQueue, command: &Command) -> About {
     let lun = match command.lun {
         Lun::Unit(lun) => Some(lun),
         Lun::WellKnown(_) => None,
     };
     About {
-        queue,
+        queue: queue.index(),
         unit: lun.map(|lun| (command.target, lun)),
         opcode: command.cdb.as_slice().first().copied(),
         subtype: None,
+        is_alone: is_alone(queue),
     }
 }
 

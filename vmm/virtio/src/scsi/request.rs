@@ -120,6 +120,12 @@ impl Request {
         }
     }
 
+    /// Gives up the request: nothing is written for it, and the chain is still
+    /// to be returned.
+    pub(super) fn into_chain(mut self) -> Option<Chain> {
+        self.chain.take()
+    }
+
     /// Says what goes wrong when the request is answered.
     pub(super) fn end_with(&mut self, ending: Ending) {
         self.ending = Some(Box::new(ending));

@@ -37,8 +37,12 @@ impl RequestService {
             let complete = move |outcome| request.complete(outcome);
             return self.driver.submit(command, complete);
         }
-        let index = self.queue.index();
-        if let Some((request, command, delay)) = shared.faulty.command(index, request, command) {
+        if shared.faulty.faults.has_lies() {
+            // One is told of a request that has the queue to itself.
+            self.driver.settle();
+        }
+        let faulted = shared.faulty.command(&self.queue, request, command);
+        if let Some((request, command, delay)) = faulted {
             let complete = move |outcome| request.complete(outcome);
             self.driver.submit_after(command, delay, complete);
         }

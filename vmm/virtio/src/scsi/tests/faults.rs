@@ -141,8 +141,33 @@ fn dropped_requests_come_back_with_the_reset() {
     // Task management knows nothing of it.
     assert_eq!(rig.tmf(TmfSubtype::ABORT_TASK, 0, 2), ResponseCode::OK);
     assert!(rig.guests[2].take_used().is_empty());
+    rig.memory
+        .write_slice(&[0xee; 12], GuestAddress(RESPONSE))
+        .unwrap();
     rig.host.reset();
     assert_eq!(rig.guests[2].take_used().len(), 1);
+    assert_eq!(rig.response().as_bytes(), [0xee; 12], "a reset writes");
+    recover(rig);
+}
+
+#[test]
+fn nothing_is_in_flight_when_a_lie_is_told_and_nothing_is_served_after_it() {
+    let mut rig = with(json!({"kind": "delay", "ms": 3_600_000, "count": 1}));
+    rig.submit(Rig::header(READ_10, 0, 9), 1, READ);
+    rig.wait_for_task(0, 9);
+    inject(&rig, json!({"kind": "used-unknown", "id": 1, "count": 1}));
+    rig.submit(Rig::header(TEST_UNIT_READY, 0, 2), 4, &[]);
+    assert_eq!(rig.returned(FIRST_REQUEST_QUEUE).0, 4);
+    assert_eq!(rig.host.faults().len(), 1, "it was told");
+    assert_eq!(rig.tmf(TmfSubtype::ABORT_TASK, 0, 9), ResponseCode::OK);
+    assert_eq!(rig.returned(FIRST_REQUEST_QUEUE).0, 1);
+
+    rig.submit(Rig::header(TEST_UNIT_READY, 0, 3), 5, &[]);
+    let used = all_used(&mut rig, FIRST_REQUEST_QUEUE, 2);
+    assert_eq!((used[0].0, used[1].0), (1, 5));
+    rig.submit(Rig::header(READ_10, 0, 4), 1, READ);
+    rig.host.reset();
+    assert!(rig.guests[2].take_used().is_empty());
     recover(rig);
 }
 
