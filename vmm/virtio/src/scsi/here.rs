@@ -32,13 +32,13 @@ impl ScsiHost {
                 shared.events.start(Some(queue.clone()), features);
                 shared.events.buffers_posted();
             }
-            index => queue.drain(|chain| shared.request_here(index, chain)),
+            _ => queue.drain(|chain| shared.request_here(queue, chain)),
         }
     }
 }
 
 impl Shared {
-    fn request_here(&self, queue: u16, chain: Chain) {
+    fn request_here(&self, queue: &VirtQueue, chain: Chain) {
         let Some((request, command)) = Request::accept(chain, self.space.field_sizes()) else {
             return;
         };
