@@ -117,12 +117,28 @@ disk() {
 # disk_gone N: the guest has none of that number.
 disk_gone() { ! disk "$1" >/dev/null; }
 
-disks_there() {
-	local number=0
-	while [ $number -lt "$DISKS" ]; do
-		disk $number || return 1
-		number=$((number + 1))
+# each_disk COMMAND…: runs it for each disk that there is, with its number and its
+# node behind.  In one go: to look for each of a thousand is a million steps.
+each_disk() {
+	local entry number
+	for entry in /sys/class/scsi_disk/*/device/block/*; do
+		[ -e "$entry" ] || continue
+		number=${entry%/device/block/*}
+		number=${number##*:}
+		[ "$number" -lt 256 ] || number=$((number - 0x4000))
+		"$@" "$number" "/dev/${entry##*/}"
 	done
+}
+
+disks_there() {
+	local count=0
+	each_disk count_disk 2>/dev/null
+	[ $count = "$DISKS" ]
+}
+
+# What was passed through has a higher number.
+count_disk() {
+	[ "$1" -lt "$DISKS" ] && [ -b "$2" ] && count=$((count + 1))
 }
 
 # disk_size N: bytes as the guest sees them.
@@ -201,6 +217,39 @@ disk_sequence() {
 
 # disk_known N: makes sure that disk N holds a pattern of known generation.
 disk_known() { [ -n "$(generation "$1")" ] || disk_write "$1" --direct --io-size 256K; }
+
+# all_disks PLUS: a line "NUMBER GENERATION NODE" for each disk, the generation
+# being that of the last write and so many more.  Without any process, of which a
+# thousand take minutes under emulation.
+all_disks() { each_disk list_disk "$1"; }
+
+list_disk() {
+	local latest
+	read -r latest <"/tmp/latest.$2"
+	echo "$2 $((latest + $1)) $3"
+}
+
+# all_done WORD: what diskcheck says is about that many disks.
+all_done() {
+	local said
+	read -r said
+	same "$said" "$1 disks=$DISKS"
+}
+
+# all_verify [OPTION…]: every block of every disk is what was written last.
+all_verify() { all_disks 0 | diskcheck many verify "$@" | all_done verified; }
+
+# all_write [OPTION…]: writes the next generation to every disk, flushed.
+all_write() {
+	local number=0 latest
+	rm -f /tmp/leaves.*
+	all_disks 1 | diskcheck many write "$@" | all_done wrote || return 1
+	while [ "$number" -lt "$DISKS" ]; do
+		read -r latest <"/tmp/latest.$number"
+		leaves "$number" $((latest + 1))
+		number=$((number + 1))
+	done
+}
 
 # drop_caches: what is read next comes from the disk.
 drop_caches() {

@@ -11,25 +11,9 @@
 
 . /tests/lib.sh
 
-verify_all() {
-	local number
-	for number in $(disk_numbers); do disk_verify "$number" --direct --io-size 256K || return 1; done
-}
-
-# All at once: every disk has a writer of its own.
-write_all() {
-	local number
-	rm -f /tmp/bad
-	for number in $(disk_numbers); do
-		{ disk_write "$number" --direct --io-size 256K || touch /tmp/bad; } &
-	done
-	wait
-	[ ! -e /tmp/bad ]
-}
-
 check "driver loads and finds $DISKS disks" driver_load
 check "REPORT LUNS names each once" same "$(ls /sys/class/scsi_disk | wc -l)" "$DISKS"
-check "each disk holds its own content" verify_all
-check "write to all at the same time" write_all
-check "each disk holds what was written to it" verify_all
+check "each disk holds its own content" all_verify --direct --io-size 256K
+check "write to all at the same time" all_write --direct --io-size 256K --at-once "$DISKS"
+check "each disk holds what was written to it" all_verify --direct --io-size 256K
 check "driver unloads" driver_unload

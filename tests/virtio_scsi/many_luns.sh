@@ -10,31 +10,12 @@
 
 . /tests/lib.sh
 
-# each VERB: does it to every disk, by eight processes at once.
-each() {
-	local part
-	rm -f /tmp/bad
-	for part in 0 1 2 3 4 5 6 7; do
-		{ some "$1" $part || touch /tmp/bad; } &
-	done
-	wait
-	[ ! -e /tmp/bad ]
-}
-
-some() {
-	local number=$2
-	while [ "$number" -lt "$DISKS" ]; do
-		"$1" "$number" --direct --io-size 64K || { echo "disk $number"; return 1; }
-		number=$((number + 8))
-	done
-}
-
 check "driver loads" insmod "/modules/$MODULE.ko"
 count_is() { [ "$(ls /sys/class/scsi_disk | wc -l)" = "$1" ]; }
 check "it finds $DISKS disks" until_true 300 count_is "$DISKS"
 check "each has its node" until_true 60 disks_there
-check "each holds its own content" each disk_verify
-check "write to all" each disk_write
-check "each holds what was written to it" each disk_verify
+check "each holds its own content" all_verify --direct --at-once 8
+check "write to all" all_write --direct --at-once 64
+check "each holds what was written to it" all_verify --direct --at-once 8
 check "driver unloads" driver_unload
 check "they are gone" count_is 0

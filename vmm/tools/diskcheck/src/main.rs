@@ -6,7 +6,7 @@
 //! The parts are the [`pattern`] (what a block looks like and what a wrong one
 //! says about its origin), the [`disk`] (aligned I/O, direct or through the page
 //! cache, by system calls or io_uring), the [`work`] that is spread over threads,
-//! and [`sys`], which has all that is `unsafe`.
+//! the same for [`many`] disks, and [`sys`], which has all that is `unsafe`.
 //!
 //! The same static binary runs inside the guest and outside of it, on the disk
 //! that the guest sees and on the file behind it, so one definition of "intact"
@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod disk;
+mod many;
 mod pattern;
 mod sys;
 mod work;
@@ -48,8 +49,34 @@ enum Command {
     Exercise(ExerciseArgs),
     /// Overwrite a few places again and again, with a number that counts up.
     Sequence(SequenceArgs),
+    /// Write or verify all disks of a list, given as lines NUMBER GENERATION PATH
+    /// on standard input.
+    Many(ManyArgs),
     /// Ask the kernel for a SCSI reset of a disk (SG_SCSI_RESET).
     Reset(ResetArgs),
+}
+
+/// What is done to each disk of a list.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Deed {
+    Write,
+    Verify,
+}
+
+#[derive(Args)]
+struct ManyArgs {
+    /// What to do.
+    #[arg(value_enum)]
+    deed: Deed,
+    /// Bypass the page cache (O_DIRECT).
+    #[arg(long)]
+    direct: bool,
+    /// Bytes per request; a multiple of 4096.
+    #[arg(long, default_value = "64K", value_parser = parse_size)]
+    io_size: u64,
+    /// Disks at a time, each by one thread.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    at_once: u16,
 }
 
 #[derive(Args)]
@@ -152,6 +179,7 @@ fn run(command: Command) -> Result<String> {
         Command::Verify(args) => verify(&args),
         Command::Exercise(args) => exercise(&args),
         Command::Sequence(args) => sequence(&args),
+        Command::Many(args) => many(&args),
         Command::Reset(args) => {
             let disk = std::fs::File::open(&args.path)
                 .with_context(|| format!("cannot open {}", args.path.display()))?;
@@ -220,6 +248,23 @@ fn sequence(args: &SequenceArgs) -> Result<String> {
         .into_iter()
         .fold(1, u64::saturating_mul);
     Ok(report("sequenced", common, &work, moved, started, last))
+}
+
+fn many(args: &ManyArgs) -> Result<String> {
+    let entries = many::read(std::io::stdin().lock())?;
+    many::each(&entries, args.at_once.into(), |entry| {
+        let disk = Disk::open(&entry.path, args.direct, Engine::Sync)?;
+        let work = Work::new(disk, entry.disk, args.io_size, 1, Order::Linear)?;
+        match args.deed {
+            Deed::Write => work.write(entry.generation).and_then(|()| work.flush()),
+            Deed::Verify => work.verify(Some(entry.generation)).map(drop),
+        }
+    })?;
+    let verb = match args.deed {
+        Deed::Write => "wrote",
+        Deed::Verify => "verified",
+    };
+    Ok(format!("{verb} disks={}", entries.len()))
 }
 
 fn work(common: &Common) -> Result<Work> {
