@@ -85,6 +85,7 @@ kernels:
 clippy:
 	@CLIPPY=1 W=e scripts/modules $(KERNEL)
 	@scripts/vmm cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/vmm cargo clippy --manifest-path fuzz/Cargo.toml --locked -- -D warnings
 
 # protocol/ and vmm/ are formatted by cargo.
 kernel_sources = $(sort $(shell find rust drivers samples -name '*.rs' 2>/dev/null))
@@ -93,6 +94,7 @@ rustfmt rustfmtcheck: check = $(if $(filter rustfmtcheck,$@),--check)
 rustfmt rustfmtcheck:
 	@scripts/buildroot run rustfmt $(check) $(kernel_sources)
 	@scripts/vmm cargo fmt --all -- $(check)
+	@scripts/vmm cargo fmt --manifest-path fuzz/Cargo.toml -- $(check)
 
 help:
 	@sed -n '/^#: /s///p; /^#:$$/s/.*//p' Makefile

@@ -251,6 +251,24 @@ all_write() {
 	done
 }
 
+# The processor.
+
+# cpu_field NAME: what the kernel says of the first processor.
+cpu_field() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }
+
+# words LIST: one a line, sorted.
+words() { echo "$@" | tr ' ' '\n' | sort -u; }
+
+# cpu_flags_are FLAGS LINUX: the kernel names all of FLAGS, and nothing but those
+# and LINUX, which are its own.
+cpu_flags_are() {
+	words $(cpu_field flags) >/tmp/have
+	words $1 >/tmp/want
+	words $1 $2 >/tmp/known
+	same "$(grep -vxFf /tmp/have /tmp/want | xargs)" "" || return 1
+	same "$(grep -vxFf /tmp/known /tmp/have | xargs)" ""
+}
+
 # drop_caches: what is read next comes from the disk.
 drop_caches() {
 	sync

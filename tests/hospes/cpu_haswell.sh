@@ -18,25 +18,10 @@ FLAGS="$FLAGS hypervisor x2apic tsc_deadline_timer"
 # What Linux adds by itself: by vendor and family, and by what it does.
 LINUX="constant_tsc rep_good nopl xtopology cpuid pti tsc_known_freq nonstop_tsc"
 
-# field NAME: what the kernel says of the first processor.
-field() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }
-
-# words LIST: one a line, sorted.
-words() { echo "$@" | tr ' ' '\n' | sort -u; }
-
-# exactly FLAGS LINUX: all of FLAGS are there, and nothing but those and LINUX.
-exactly() {
-	words $(field flags) >/tmp/have
-	words $1 >/tmp/want
-	words $1 $2 >/tmp/known
-	same "$(grep -vxFf /tmp/have /tmp/want | xargs)" "" || return 1
-	same "$(grep -vxFf /tmp/known /tmp/have | xargs)" ""
-}
-
-check "vendor" same "$(field vendor_id)" GenuineIntel
-check "family" same "$(field 'cpu family')" 6
-check "model" same "$(field model)" 60
-check "name" same "$(field 'model name')" "Intel Core processor (Haswell)"
-check "last cache" same "$(field 'cache size')" "8192 KB"
-check "exactly the model's features" exactly "$FLAGS" "$LINUX"
+check "vendor" same "$(cpu_field vendor_id)" GenuineIntel
+check "family" same "$(cpu_field 'cpu family')" 6
+check "model" same "$(cpu_field model)" 60
+check "name" same "$(cpu_field 'model name')" "Intel Core processor (Haswell)"
+check "last cache" same "$(cpu_field 'cache size')" "8192 KB"
+check "exactly the model's features" cpu_flags_are "$FLAGS" "$LINUX"
 check "no complaint of the kernel" sh -c '! grep -i -e "firmware bug" -e "xsave.*inconsist" /tmp/boot'

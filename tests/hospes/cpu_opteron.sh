@@ -17,24 +17,9 @@ FLAGS="$FLAGS hypervisor x2apic tsc_deadline_timer ht cmp_legacy"
 # What Linux adds by itself: by vendor and family, and by what it does.
 LINUX="rep_good nopl xtopology cpuid extd_apicid tsc_known_freq vmmcall arat"
 
-# field NAME: what the kernel says of the first processor.
-field() { sed -n "s/^$1[[:space:]]*: //p" /proc/cpuinfo | head -n 1; }
-
-# words LIST: one a line, sorted.
-words() { echo "$@" | tr ' ' '\n' | sort -u; }
-
-# exactly FLAGS LINUX: all of FLAGS are there, and nothing but those and LINUX.
-exactly() {
-	words $(field flags) >/tmp/have
-	words $1 >/tmp/want
-	words $1 $2 >/tmp/known
-	same "$(grep -vxFf /tmp/have /tmp/want | xargs)" "" || return 1
-	same "$(grep -vxFf /tmp/known /tmp/have | xargs)" ""
-}
-
-check "vendor" same "$(field vendor_id)" AuthenticAMD
-check "family" same "$(field 'cpu family')" 21
-check "model" same "$(field model)" 2
-check "name" same "$(field 'model name')" "AMD Opteron 63xx class processor"
-check "exactly the model's features" exactly "$FLAGS" "$LINUX"
+check "vendor" same "$(cpu_field vendor_id)" AuthenticAMD
+check "family" same "$(cpu_field 'cpu family')" 21
+check "model" same "$(cpu_field model)" 2
+check "name" same "$(cpu_field 'model name')" "AMD Opteron 63xx class processor"
+check "exactly the model's features" cpu_flags_are "$FLAGS" "$LINUX"
 check "processors" same "$(nproc)" "$VCPUS"

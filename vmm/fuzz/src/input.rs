@@ -25,11 +25,11 @@ impl<'a> Input<'a> {
 
     /// The next two bytes.
     pub fn u16(&mut self) -> u16 {
-        u16::from(self.u8()) | u16::from(self.u8()) << 8
+        u16::from(self.u8()) | (u16::from(self.u8()) << 8)
     }
 
     /// The next four bytes.
     pub fn u32(&mut self) -> u32 {
-        u32::from(self.u16()) | u32::from(self.u16()) << 16
+        u32::from(self.u16()) | (u32::from(self.u16()) << 16)
     }
 }

@@ -123,7 +123,7 @@ impl Machine {
             let bytes = input.take(len);
             data[..bytes.len()].copy_from_slice(bytes);
         }
-        let (device, address): (&dyn BusDevice, u64) = match kind >> 3 & 7 {
+        let (device, address): (&dyn BusDevice, u64) = match (kind >> 3) & 7 {
             0..=2 => (&self.ecam, 0x8000 + (at & 0xfff)),
             3 => (&self.ecam, at << 4),
             4 => (&self.ports, at & 7),

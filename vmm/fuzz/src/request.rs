@@ -155,7 +155,7 @@ fn descriptor(input: &mut Input<'_>) -> [u8; 16] {
     };
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&address.to_le_bytes());
-    bytes[8..12].copy_from_slice(&(len << (flags >> 3 & 7)).to_le_bytes());
+    bytes[8..12].copy_from_slice(&(len << ((flags >> 3) & 7)).to_le_bytes());
     bytes[12] = flags & 7;
     bytes[14..].copy_from_slice(&next.to_le_bytes());
     bytes
