@@ -251,6 +251,19 @@ all_write() {
 	done
 }
 
+# Controllers.
+
+# controllers_are N: the SCSI layer has so many hosts.
+controllers_are() {
+	set -- "$1" /sys/class/scsi_host/host*
+	[ -e "$2" ] || set -- "$1"
+	same $(($# - 1)) "$1"
+}
+
+pci_functions() { ls /sys/bus/pci/devices | wc -l; }
+
+pci_functions_are() { same "$(pci_functions)" "$1"; }
+
 # The processor.
 
 # cpu_field NAME: what the kernel says of the first processor.

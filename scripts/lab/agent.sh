@@ -25,6 +25,7 @@ hospes_change() { ctl cdrom change "on=s0,lun=$1,path=$2"; }
 hospes_eject() { ctl cdrom eject "on=s0,lun=$1"; }
 hospes_add_controller() { ctl scsi add virtio,id=s1,queues=1,max_target=3 && hospes_add "$1" s1; }
 hospes_remove_controller() { ctl scsi remove id=s1; }
+hospes_tear_controller() { ctl scsi remove id=s1,surprise; }
 hospes_pause() { ctl pause; }
 hospes_resume() { ctl resume; }
 hospes_fault() { ctl fault add "on=s0,$1"; }
@@ -90,7 +91,7 @@ perform() {
 	case $verb in
 	pause | own) "host_$verb" "$@" ;;
 	add | remove | resize | change | eject | add_controller | remove_controller) "${vmm}_$verb" "$@" ;;
-	fault | faults | clear_faults | counters)
+	fault | faults | clear_faults | counters | tear_controller)
 		if [ "$vmm" = qemu ]; then
 			echo "QEMU has no $verb"
 			return 2

@@ -6,7 +6,7 @@
 # new load everything works.
 #
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=2 disks=3x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
 # limit: 400
 

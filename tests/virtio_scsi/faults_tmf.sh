@@ -5,7 +5,7 @@
 # ended twice or never.
 #
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M set=long
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=2 disks=3x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
 # limit: 300
 # order: last

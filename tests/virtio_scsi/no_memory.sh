@@ -5,7 +5,7 @@
 # memory back everything works. Only the debug kernel can be told to fail.
 #
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 400
 # order: last
 

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A controller that is torn out with requests in flight takes those with it and
+# nothing else: each of them ends, the driver lets go, and the controller beside
+# it never notices.
+#
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=2x4M+2x2M:spare
+# host: yes
+# limit: 240
+
+. /tests/lib.sh
+
+# Writes to the disk that is going to go: an error is what it must get.
+doomed() {
+	while diskcheck write --disk 2 --generation 500 --direct --jobs 4 --io-size 4K "$1"; do :; done
+	touch /tmp/doomed.ended
+}
+
+has_ended() { [ -e /tmp/doomed.ended ]; }
+
+busy() { [ "$(tr -d ' 0' <"/sys/class/block/$1/inflight")" ]; }
+
+check "driver loads" driver_load
+before=$(pci_functions)
+for number in 1 2; do
+	check "add a controller, round $number" host add-controller 2
+	check "its disk is found" until_true 30 disk 2
+	disk 2 >/dev/null
+	rm -f /tmp/doomed.ended
+	doomed "$NODE" >/tmp/doomed 2>&1 &
+	check "it is written to" until_true 20 busy "${NODE##*/}"
+	check "tear it out" host tear-controller
+	check "what was in flight ends" until_true 60 has_ended
+	check "its disk is gone" until_true 30 disk_gone 2
+	check "so is the controller" until_true 30 controllers_are 1
+	check "and its place on the bus is free" until_true 30 pci_functions_are "$before"
+done
+# That writes failed is as it should be.
+dmesg -c >/dev/null
+check "the other controller works" disk_write 0 --direct
+check "every block" disk_verify 0 --direct
+check "driver unloads" driver_unload
