@@ -12,11 +12,12 @@ use hospes_device::bus::BusDevice;
 use hospes_device::counters::Counted;
 use hospes_pci::bars::Windows;
 use hospes_pci::root::{ConfigPorts, Ecam, RootBus};
+use hospes_pci::stand_in::{NoInterrupts, Spaces};
 use hospes_virtio::device::{ActivateError, Activation, VirtioDevice};
 use hospes_virtio::transport::VirtioPci;
 
 use crate::input::Input;
-use crate::machine::{memory, NoInterrupts, Spaces};
+use crate::machine::memory;
 
 /// Most accesses of a run.
 const ACCESSES: usize = 64;

@@ -31,6 +31,8 @@ pub mod function;
 pub mod host_bridge;
 pub mod msix;
 pub mod root;
+#[cfg(any(test, feature = "testing"))]
+pub mod stand_in;
 
 #[cfg(test)]
 mod testing;

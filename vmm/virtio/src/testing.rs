@@ -2,11 +2,8 @@
 
 //! A model of a guest, for the tests of this crate.
 
-use std::io;
-
 use std::sync::{Arc, Mutex};
 
-use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
 use hospes_device::memory::GuestMemory;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -49,25 +46,6 @@ impl Interrupts {
 impl Interrupt for Interrupts {
     fn signal(&self, vector: u16) {
         self.0.lock().unwrap().push(vector);
-    }
-}
-
-/// A machine whose interrupts go nowhere.
-pub(crate) struct NoInterrupts;
-
-impl MsiAllocator for NoInterrupts {
-    fn allocate(&self) -> io::Result<Arc<dyn MsiVector>> {
-        Ok(Arc::new(Self))
-    }
-}
-
-impl MsiVector for NoInterrupts {
-    fn signal(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_message(&self, _message: MsiMessage) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -2,16 +2,12 @@
 
 //! A machine without a guest, for tests and fuzzing.
 
-use std::io;
 use std::sync::mpsc::{channel, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hospes_device::bus::Bus;
 use hospes_device::counters::Counted;
-use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
-use hospes_pci::address_space::{AddressSpaces, Space};
-use hospes_pci::device::Doorbell;
 use hospes_pci::root::RootBus;
+use hospes_pci::stand_in::{NoInterrupts, Spaces};
 
 use crate::acpi::slots::Slots;
 use crate::control::http::{self, Parsed};
@@ -24,47 +20,6 @@ use crate::platform::power::testing::power;
 
 /// The size of its memory.
 const MEMORY: u64 = 16 << 20;
-
-#[derive(Default)]
-struct Spaces {
-    memory: Bus,
-    io: Bus,
-}
-
-impl AddressSpaces for Spaces {
-    fn bus(&self, space: Space) -> &Bus {
-        match space {
-            Space::Memory => &self.memory,
-            Space::Io => &self.io,
-        }
-    }
-
-    fn add_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn remove_doorbell(&self, _: Space, _: u64, _: &Doorbell) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Vectors;
-
-impl MsiAllocator for Vectors {
-    fn allocate(&self) -> io::Result<Arc<dyn MsiVector>> {
-        Ok(Arc::new(Self))
-    }
-}
-
-impl MsiVector for Vectors {
-    fn signal(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_message(&self, _: MsiMessage) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// vCPUs that do at once what they are told.
 struct Puppets(Mutex<State>);
@@ -117,7 +72,7 @@ impl Model {
             counters,
             stopper: Stopper::new(sender),
             memory,
-            vectors: Box::new(Vectors),
+            vectors: Box::new(NoInterrupts),
             cpus: 1,
             memory_size: MEMORY,
             devices_paused: false.into(),

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hospes_device::counters::Counted;
 use hospes_pci::device::PciDevice;
 use hospes_pci::msix::CONTROL_ENABLE;
+use hospes_pci::stand_in::NoInterrupts;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 use crate::device::ActivateError;
 use crate::notify::{NEEDS_RESET, NO_VECTOR};
-use crate::testing::{self, GuestQueue, NoInterrupts, WRITE};
+use crate::testing::{self, GuestQueue, WRITE};
 
 const QUEUE_SIZE: u16 = 16;
 const DEVICE_FEATURE: u64 = 1 << 1;
