@@ -43,6 +43,7 @@ use thiserror::Error;
 use crate::command::Failure;
 use crate::data_in::DataIn;
 use crate::disk::{DiskError, MAX_SERIAL_LEN};
+use crate::identity::Identify;
 use crate::unit::{DeviceServer, Plan, Task};
 
 pub use drive::{Drive, DriveError, DriveStatus};

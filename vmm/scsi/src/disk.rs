@@ -53,6 +53,7 @@ use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 
 use crate::backing::{Backing, Durability, Incomplete, RawFile};
 use crate::command::Failure;
+use crate::identity::Identify;
 use crate::unit::{DeviceServer, Io, Plan, Task};
 
 use self::config::serial_of;

@@ -3,19 +3,17 @@
 //! Commands that say what the disk is.
 
 use protocol::scsi::block::{Capacity10, Capacity16, LBPME, LBPRZ, PROT_EN};
-use protocol::scsi::inquiry::{peripheral, DeviceType, Names, Qualifier, StandardInquiry, PROTECT};
+use protocol::scsi::inquiry::{DeviceType, StandardInquiry, PROTECT};
 use protocol::scsi::protection::Kind;
-use protocol::scsi::sense::Sense;
-use protocol::scsi::vpd::{self, CodeSet, DesignatorHeader, DesignatorType};
+use protocol::scsi::vpd::{self, CodeSet, DesignatorType};
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
 use super::compare::MAX_COMPARE_AND_WRITE;
 use super::provisioning::MAX_UNMAP_DESCRIPTORS;
 use super::{BlockSize, Disk};
-use crate::command::Failure;
 use crate::data_in::DataIn;
-use crate::identity;
+use crate::identity::{self, Identify};
 use crate::unit::Task;
 
 /// The length of a physical block: a page of the host's cache, and what most
@@ -32,31 +30,14 @@ const PAGES: [u8; 7] = [
     vpd::LOGICAL_BLOCK_PROVISIONING,
 ];
 
-impl Disk {
-    /// INQUIRY.
-    pub(super) fn inquiry(
-        &self,
-        task: &Task<'_>,
-        page: Option<u8>,
-        allocation: u32,
-    ) -> Result<u64, Failure> {
-        let mut data = DataIn::new(task.data_in, allocation);
-        let Some(page) = page else {
-            let mut inquiry =
-                StandardInquiry::new(Qualifier::Connected, DeviceType::Block, names());
-            if self.protection_kind().is_some() {
-                inquiry.flags5 |= PROTECT;
-            }
-            return Ok(data.finish(&inquiry));
-        };
-        let body = self.vpd_page(page).ok_or(Sense::invalid_cdb(2, None))?;
-        data.put(&vpd::PageHeader {
-            peripheral: peripheral(Qualifier::Connected, DeviceType::Block),
-            page,
-            // Each page is much shorter than that.
-            len: U16::new(u16::try_from(body.len()).unwrap_or(u16::MAX)),
-        });
-        Ok(data.finish(body.as_slice()))
+impl Identify for Disk {
+    const KIND: DeviceType = DeviceType::Block;
+    const PRODUCT: &'static str = "DISK";
+
+    fn describe(&self, inquiry: &mut StandardInquiry) {
+        if self.protection_kind().is_some() {
+            inquiry.flags5 |= PROTECT;
+        }
     }
 
     fn vpd_page(&self, page: u8) -> Option<Vec<u8>> {
@@ -78,16 +59,15 @@ impl Disk {
             _ => return None,
         })
     }
+}
 
+impl Disk {
     /// Two names of the unit: one to read, and a number for a world-wide name.
     fn designators(&self) -> Vec<u8> {
-        let Names {
-            vendor, product, ..
-        } = names();
-        let text = [vendor.as_slice(), &product, self.serial.as_bytes()].concat();
+        let text = identity::t10_name(Self::PRODUCT, &self.serial);
         let number = vpd::naa_locally_assigned(hash(&text));
-        let mut page = designator(CodeSet::Binary, DesignatorType::Naa, &number);
-        page.extend(designator(
+        let mut page = identity::designator(CodeSet::Binary, DesignatorType::Naa, &number);
+        page.extend(identity::designator(
             CodeSet::Ascii,
             DesignatorType::T10VendorId,
             &text,
@@ -178,17 +158,6 @@ impl Disk {
     fn last_lba(&self) -> u64 {
         self.blocks().saturating_sub(1)
     }
-}
-
-fn names() -> Names {
-    identity::names("DISK")
-}
-
-fn designator(code_set: CodeSet, kind: DesignatorType, value: &[u8]) -> Vec<u8> {
-    // Names are 24 bytes, and serial numbers are limited.
-    let len = u8::try_from(value.len()).unwrap_or(u8::MAX);
-    let header = DesignatorHeader::new(code_set, kind, len);
-    [header.as_bytes(), value].concat()
 }
 
 /// FNV-1a, which stays the same from one release to the next.
