@@ -32,6 +32,7 @@ use crate::devices::Devices;
 use crate::handle::Handle;
 use crate::kvm::interrupts::{Interrupts, Vectors};
 use crate::kvm::spaces::Spaces;
+use crate::kvm::stats::Statistics;
 use crate::kvm::vcpu::{Context, Vcpu};
 use crate::kvm::{cpuid, state, vcpu, vm};
 use crate::outcome::{Outcome, Stopper};
@@ -105,6 +106,7 @@ impl Machine {
         let running = Arc::<Running>::default();
         let counters = Arc::new(Counters {
             vcpus: vcpus.iter().map(|_| Arc::default()).collect(),
+            kvm: vcpus.iter().filter_map(Statistics::of).collect(),
             devices,
             serial: serial.clone(),
             spaces,

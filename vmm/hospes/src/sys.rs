@@ -2,11 +2,15 @@
 
 //! System calls that no library wraps in a safe way.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_ulong, c_void};
+use std::fs::File;
 use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::Duration;
 
 use kvm_bindings::kvm_userspace_memory_region;
-use kvm_ioctls::VmFd;
+use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::{Address, GuestMemoryRegion, GuestRegionMmap};
 
 /// Asks for huge pages behind a region of guest memory, and names it in
@@ -52,6 +56,45 @@ pub fn map_region(
     // vCPUs are gone. The process reaches it only through volatile accesses, so a
     // guest that writes to it at any time breaks no rule.
     unsafe { vm.set_user_memory_region(slot) }
+}
+
+/// `KVM_GET_STATS_FD`, of no argument.
+const GET_STATS_FD: c_ulong = 0xaece;
+
+/// The file with KVM's statistics about a vCPU.
+pub fn statistics_of(vcpu: &VcpuFd) -> io::Result<File> {
+    // SAFETY: The descriptor is open, as `vcpu` is borrowed, and the request takes
+    // no argument.
+    let file = unsafe { libc::ioctl(vcpu.as_raw_fd(), GET_STATS_FD as _) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: The descriptor is new, and nobody else knows of it.
+    Ok(unsafe { File::from_raw_fd(file) })
+}
+
+/// Has the calling thread run for so long at a time where others want the
+/// processor, too. Its share of that stays the same.
+pub fn set_time_slice(slice: Duration) -> io::Result<()> {
+    let size = mem::size_of::<libc::sched_attr>() as c_uint;
+    let mut attributes = mem::MaybeUninit::<libc::sched_attr>::zeroed();
+    // SAFETY: The structure is live and as long as said, which is all that the
+    // call writes to. 0 is the calling thread.
+    let got =
+        unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), size, 0) };
+    if got != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: The structure consists of numbers, for which zeroes are valid.
+    let mut attributes = unsafe { attributes.assume_init() };
+    attributes.sched_runtime = slice.as_nanos().try_into().unwrap_or(u64::MAX);
+    // SAFETY: The structure is live, as long as its field `size` says, and only
+    // read.
+    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if set != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Raises the limit on open files as far as this user may.

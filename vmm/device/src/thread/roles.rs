@@ -73,6 +73,9 @@ const EVENTS: &[i64] = &[
     libc::SYS_timerfd_settime,
 ];
 
+/// How long a thread runs at a time.
+const SCHEDULING: &[i64] = &[libc::SYS_sched_getattr, libc::SYS_sched_setattr];
+
 /// Waiting, and I/O on files that are open.
 const IO: &[i64] = &[
     libc::SYS_copy_file_range,
@@ -191,12 +194,12 @@ impl Role {
     fn calls(self) -> Vec<&'static [i64]> {
         match self {
             Self::Main => vec![BASE, EVENTS, IO, FILES],
-            Self::Vcpu => vec![BASE, EVENTS],
+            Self::Vcpu => vec![BASE, EVENTS, SCHEDULING],
             Self::Device => vec![BASE, EVENTS, IO],
             Self::Console => vec![BASE],
             Self::Signals => vec![BASE, &[libc::SYS_rt_sigtimedwait]],
             Self::Control => vec![BASE, EVENTS, IO, FILES, SOCKETS],
-            Self::Launcher => vec![BASE, EVENTS, IO, FILES, SOCKETS, THREADS],
+            Self::Launcher => vec![BASE, EVENTS, IO, FILES, SOCKETS, THREADS, SCHEDULING],
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`interrupts`]: MSI vectors and interrupt lines as irqfds;
 //! - [`spaces`]: the two buses, and doorbells as ioeventfds;
 //! - [`cpuid`] and [`state`]: what a vCPU is and how it starts;
+//! - [`stats`]: what KVM itself counts;
 //! - [`vcpu`]: the loop around `KVM_RUN`;
 //! - [`gate`]: where vCPUs wait while the machine is paused.
 
@@ -14,5 +15,6 @@ pub mod gate;
 pub mod interrupts;
 pub mod spaces;
 pub mod state;
+pub mod stats;
 pub mod vcpu;
 pub mod vm;

@@ -6,6 +6,11 @@
 //! it is sent a signal again and again until its thread is gone, so a signal
 //! that falls between the look at the flag and `KVM_RUN` loses nothing.
 //!
+//! Where vCPUs share a processor, each runs for a while before it is the next
+//! one's turn: in turns shorter than a guest's timer period, on a host where
+//! exits are slow, guests do nothing but handle their timers' interrupts. The
+//! threads of devices ask for no such turns, and so preempt vCPUs when they wake.
+//!
 //! String I/O (`rep outs`) reaches a device as one access of all its bytes.
 //! No device here has a use for it.
 
@@ -25,6 +30,11 @@ use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 use crate::kvm::gate::{Gate, Waited};
 use crate::kvm::spaces::Spaces;
 use crate::outcome::{Outcome, Stopper};
+use crate::sys;
+
+/// How long a vCPU runs at a time while others want its processor: more than two
+/// periods of a guest's 250 Hz timer.
+const TIME_SLICE: Duration = Duration::from_millis(10);
 
 /// How often a vCPU came back to user space, by reason.
 #[derive(Debug, Default, Serialize)]
@@ -138,6 +148,9 @@ impl Drop for PanicGuard<'_> {
 
 fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) {
     let _guard = PanicGuard(&context.stopper);
+    if let Err(error) = sys::set_time_slice(TIME_SLICE) {
+        tracing::debug!(%error, "vCPUs have time slices like any other thread");
+    }
     let _visitor = context.gate.visitor();
     while !context.stop.load(Ordering::Acquire) {
         if context.gate.pass(&context.stop) == Waited::Yes {

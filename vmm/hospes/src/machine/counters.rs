@@ -9,6 +9,7 @@ use serde_json::{json, Value};
 
 use crate::devices::Devices;
 use crate::kvm::spaces::Spaces;
+use crate::kvm::stats::Statistics;
 use crate::kvm::vcpu::ExitCounters;
 use crate::platform::serial::SerialPort;
 
@@ -16,6 +17,8 @@ use crate::platform::serial::SerialPort;
 pub(super) struct Counters {
     /// By vCPU.
     pub(super) vcpus: Vec<Arc<ExitCounters>>,
+    /// What KVM counts, of those vCPUs of which it does.
+    pub(super) kvm: Vec<Statistics>,
     /// By device.
     pub(super) devices: Arc<Devices>,
     /// The serial line.
@@ -31,9 +34,11 @@ impl Counted for Counters {
             .iter()
             .map(|exits| serde_json::to_value(&**exits).unwrap_or_default())
             .collect();
+        let kvm: Vec<_> = self.kvm.iter().map(Statistics::read).collect();
         json!({
             "exits": sum(&vcpus),
             "vcpus": vcpus,
+            "kvm": sum(&kvm),
             "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
             "serial": self.serial.counters(),
             "pci": self.devices.counters(),
