@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
 
@@ -42,6 +43,9 @@ pub enum MemoryError {
     },
 }
 
+/// Most buffers have no more segments, and lists of them take no allocation.
+const FEW_SEGMENTS: usize = 3;
+
 /// A buffer that is spread over guest memory.
 ///
 /// # Invariants
@@ -51,7 +55,7 @@ pub enum MemoryError {
 #[derive(Clone, Debug, Default)]
 pub struct SgList {
     memory: Option<GuestMemory>,
-    segments: Vec<Segment>,
+    segments: SmallVec<[Segment; FEW_SEGMENTS]>,
     len: u64,
 }
 
@@ -67,24 +71,41 @@ impl SgList {
     ///
     /// [`MemoryError::Outside`] for the first segment that is not wholly in
     /// `memory`.
-    pub fn new(memory: &GuestMemory, segments: Vec<Segment>) -> Result<Self, MemoryError> {
-        let mut len = 0_u64;
-        for segment in &segments {
-            if !is_inside(memory, segment) {
-                let Segment { address, len } = *segment;
-                return Err(MemoryError::Outside {
-                    address: address.0,
-                    len,
-                });
-            }
-            // 2^32 segments of 2^32 bytes do not fit into this host's memory.
-            len = len.saturating_add(u64::from(segment.len));
+    pub fn new(
+        memory: &GuestMemory,
+        segments: impl IntoIterator<Item = Segment>,
+    ) -> Result<Self, MemoryError> {
+        let mut list = Self::within(memory);
+        for segment in segments {
+            list.append(segment)?;
         }
-        Ok(Self {
+        Ok(list)
+    }
+
+    /// A list of no bytes, of which all that is appended has to lie in `memory`.
+    pub fn within(memory: &GuestMemory) -> Self {
+        Self {
             memory: Some(Arc::clone(memory)),
-            segments,
-            len,
-        })
+            ..Self::default()
+        }
+    }
+
+    /// Makes the list longer. A list without a memory takes empty segments only.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::Outside`] if the segment is not wholly in the memory; the
+    /// list stays as it was.
+    pub fn append(&mut self, segment: Segment) -> Result<(), MemoryError> {
+        let memory = self.memory.as_ref();
+        if segment.len > 0 && !memory.is_some_and(|memory| is_inside(memory, &segment)) {
+            return Err(MemoryError::Outside {
+                address: segment.address.0,
+                len: segment.len,
+            });
+        }
+        self.push(segment);
+        Ok(())
     }
 
     /// The length in bytes.
@@ -106,25 +127,35 @@ impl SgList {
     ///
     /// With `at` beyond the end, the rest is empty.
     pub fn split_off(&mut self, at: u64) -> SgList {
+        let (index, before) = self.find(at);
         let mut rest = SgList {
             memory: self.memory.clone(),
             ..SgList::default()
         };
-        let mut kept = SgList {
-            memory: self.memory.take(),
-            ..SgList::default()
-        };
-        for segment in self.segments.drain(..) {
-            let room = at.saturating_sub(kept.len);
-            let (head, tail) = cut(segment, room);
-            kept.push(head);
+        if let Some(segment) = self.segments.get_mut(index) {
+            let (head, tail) = cut(*segment, at.saturating_sub(before));
+            *segment = head;
             rest.push(tail);
         }
-        // The allocation is worth keeping.
-        self.segments.append(&mut kept.segments);
-        self.memory = kept.memory;
-        self.len = kept.len;
+        for segment in self.segments.iter().skip(index.saturating_add(1)) {
+            rest.push(*segment);
+        }
+        self.segments.truncate(index.saturating_add(1));
+        self.len = self.len.min(at);
         rest
+    }
+
+    /// The number of the segment with byte `at`, and how many bytes come before it.
+    fn find(&self, at: u64) -> (usize, u64) {
+        let mut before = 0_u64;
+        for (index, segment) in self.segments.iter().enumerate() {
+            let end = before.saturating_add(segment.len.into());
+            if at < end {
+                return (index, before);
+            }
+            before = end;
+        }
+        (self.segments.len(), before)
     }
 
     /// Copies from the list, from `offset` on, into `buffer`.
@@ -177,6 +208,7 @@ impl SgList {
 
     fn push(&mut self, segment: Segment) {
         if segment.len > 0 {
+            // 2^32 segments of 2^32 bytes do not fit into this host's memory.
             self.len = self.len.saturating_add(u64::from(segment.len));
             self.segments.push(segment);
         }

@@ -97,7 +97,7 @@ impl Guest {
             address: GuestAddress(start + at as u64),
             len: PIECE.min(len - at) as u32,
         });
-        SgList::new(&self.memory, segments.collect()).unwrap()
+        SgList::new(&self.memory, segments).unwrap()
     }
 
     /// Submits a command, whose outcome can be received.

@@ -37,7 +37,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(Job, Plan)>,
+    queue: VecDeque<(Box<Job>, Plan)>,
     /// Threads that wait for something to do.
     idle: usize,
     threads: usize,
@@ -46,7 +46,7 @@ struct State {
 
 impl Helpers {
     /// Has a thread carry out the rest of a command.
-    pub(crate) fn give(&self, job: Job, plan: Plan) {
+    pub(crate) fn give(&self, job: Box<Job>, plan: Plan) {
         let mut state = self.shared.lock();
         let is_short = state.queue.len() >= state.idle && state.threads < MOST;
         if is_short {
@@ -66,7 +66,7 @@ impl Helpers {
     pub(crate) fn end(&self, scope: Scope, outcome: Outcome) {
         let mut state = self.shared.lock();
         let queue = std::mem::take(&mut state.queue);
-        let is_concerned = |(job, _): &(Job, Plan)| scope.contains(&job.id());
+        let is_concerned = |(job, _): &(Box<Job>, Plan)| scope.contains(&job.id());
         let (ended, kept): (VecDeque<_>, VecDeque<_>) = queue.into_iter().partition(is_concerned);
         state.queue = kept;
         drop(state);
@@ -96,7 +96,7 @@ impl Helpers {
 /// Carries out what can be waited for on the thread of the queue. What may wait
 /// for that very thread, as a device server's own execution may, is for the
 /// initiator to send again.
-fn without_threads(job: Job, plan: Plan) {
+fn without_threads(job: Box<Job>, plan: Plan) {
     match plan {
         Plan::Blocking => job.complete(Err(Failure::Status {
             status: status::BUSY,

@@ -44,7 +44,7 @@ pub(crate) struct Ring {
 }
 
 struct Slot {
-    job: Job,
+    job: Box<Job>,
     /// Keeps the guest's memory mapped.
     list: SgList,
     /// The pieces of the list, if there are several.
@@ -54,13 +54,13 @@ struct Slot {
 
 /// An access that came out of the ring.
 pub(crate) struct Finished {
-    pub(crate) job: Job,
+    pub(crate) job: Box<Job>,
     /// How many bytes were transferred.
     pub(crate) result: io::Result<u64>,
 }
 
 /// A job that the ring cannot take.
-pub(crate) struct Refused(pub(crate) Job);
+pub(crate) struct Refused(pub(crate) Box<Job>);
 
 impl Ring {
     /// A ring of the calling thread.
@@ -103,7 +103,7 @@ impl Ring {
     /// # Errors
     ///
     /// The job, if it has no file, or the kernel takes nothing at present.
-    pub(crate) fn take(&mut self, mut job: Job) -> Result<(), Refused> {
+    pub(crate) fn take(&mut self, mut job: Box<Job>) -> Result<(), Refused> {
         let (Some((access, done)), true) = (job.access(), job.file().is_some()) else {
             return Err(Refused(job));
         };
@@ -300,7 +300,7 @@ impl Slot {
         Refused(self.into_job())
     }
 
-    fn into_job(self) -> Job {
+    fn into_job(self) -> Box<Job> {
         let Self { mut job, list, .. } = self;
         job.return_list(list);
         job

@@ -173,7 +173,7 @@ impl Driver {
             }
             (waiting, Some(unit)) => {
                 let unit = Arc::clone(unit);
-                let job = Job::new(unit, command, completion.boxed(), running);
+                let job = Box::new(Job::new(unit, command, completion.boxed(), running));
                 self.entrust(job, waiting);
             }
             // Only units have anything to wait for.
@@ -182,7 +182,7 @@ impl Driver {
     }
 
     /// Completes a command, or has others do what it waits for.
-    fn entrust(&mut self, mut job: Job, advance: Advance) {
+    fn entrust(&mut self, mut job: Box<Job>, advance: Advance) {
         let plan = match advance {
             Advance::Ended(result) => return job.complete(result),
             Advance::Blocks => Plan::Blocking,
@@ -201,7 +201,7 @@ impl Driver {
         }
     }
 
-    fn give_to_ring(&mut self, job: Job) -> Result<(), Refused> {
+    fn give_to_ring(&mut self, job: Box<Job>) -> Result<(), Refused> {
         match &mut self.engine {
             Engine::Ring(ring) => ring.take(job),
             Engine::Threads | Engine::Nothing => Err(Refused(job)),

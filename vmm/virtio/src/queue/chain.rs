@@ -52,66 +52,46 @@ impl Buffers {
     /// Walks a chain once and keeps what it says, so that nothing the guest
     /// changes later in its descriptors matters.
     pub(super) fn gather(memory: &GuestMemory, walk: DescriptorChain<&GuestMemoryMmap>) -> Self {
-        let (mut readable, mut writable) = (Vec::new(), Vec::new());
-        let walked = collect(walk, &mut readable, &mut writable);
-        let (readable, unreadable) = list(memory, readable);
-        let (writable, unwritable) = list(memory, writable);
-        let outside = unreadable.or(unwritable).map(ChainFault::from);
-        Self {
-            readable,
-            writable,
-            fault: walked.err().or(outside),
-        }
-    }
-}
-
-/// Sorts the descriptors of a chain by direction.
-fn collect(
-    walk: DescriptorChain<&GuestMemoryMmap>,
-    readable: &mut Vec<Segment>,
-    writable: &mut Vec<Segment>,
-) -> Result<(), ChainFault> {
-    let mut more = true;
-    let mut count = 0_usize;
-    for descriptor in walk {
-        if count == MAX_SEGMENTS {
-            return Err(ChainFault::TooLong);
-        }
-        count = count.saturating_add(1);
-        more = descriptor.has_next();
-        let segment = Segment {
-            address: descriptor.addr(),
-            len: descriptor.len(),
+        let mut buffers = Self {
+            readable: SgList::within(memory),
+            writable: SgList::within(memory),
+            fault: None,
         };
-        if descriptor.is_write_only() {
-            writable.push(segment);
-        } else if writable.is_empty() {
-            readable.push(segment);
-        } else {
-            return Err(ChainFault::Order);
+        buffers.fault = buffers.collect(walk).err();
+        buffers
+    }
+
+    /// Sorts the descriptors of a chain by direction, up to the first that is
+    /// wrong.
+    fn collect(&mut self, walk: DescriptorChain<&GuestMemoryMmap>) -> Result<(), ChainFault> {
+        let (mut count, mut more, mut is_writing) = (0_usize, true, false);
+        for descriptor in walk {
+            if count == MAX_SEGMENTS {
+                return Err(ChainFault::TooLong);
+            }
+            count = count.saturating_add(1);
+            more = descriptor.has_next();
+            let segment = Segment {
+                address: descriptor.addr(),
+                len: descriptor.len(),
+            };
+            if descriptor.is_write_only() {
+                is_writing = true;
+                self.writable.append(segment)?;
+            } else if is_writing {
+                return Err(ChainFault::Order);
+            } else {
+                self.readable.append(segment)?;
+            }
+        }
+        match (count, more) {
+            (0, _) => Err(ChainFault::Empty),
+            // The walk stops where a next descriptor cannot be had, and after as
+            // many steps as the table has entries.
+            (_, true) => Err(ChainFault::Endless(count)),
+            (_, false) => Ok(()),
         }
     }
-    match (count, more) {
-        (0, _) => Err(ChainFault::Empty),
-        // The walk stops where a next descriptor cannot be had, and after as
-        // many steps as the table has entries.
-        (_, true) => Err(ChainFault::Endless(count)),
-        (_, false) => Ok(()),
-    }
-}
-
-/// The list of `segments` up to the first that is not in memory.
-fn list(memory: &GuestMemory, segments: Vec<Segment>) -> (SgList, Option<MemoryError>) {
-    // The copy is for the case that the list is refused. It costs no more than
-    // checking each segment a second time would.
-    let error = match SgList::new(memory, segments.clone()) {
-        Ok(list) => return (list, None),
-        Err(error) => error,
-    };
-    let inside = |segment: &Segment| SgList::new(memory, vec![*segment]).is_ok();
-    let front = segments.into_iter().take_while(inside).collect();
-    // Each segment left was accepted by itself, so the list of them is as well.
-    (SgList::new(memory, front).unwrap_or_default(), Some(error))
 }
 
 /// A chain on its way through the device.
