@@ -23,7 +23,10 @@ pub mod control;
 pub mod event;
 pub mod lun;
 
-pub use command::{Anomaly, CommandRequest, CommandRequestPi, CommandResponse, Outcome};
+pub use command::{
+    Anomaly, CommandHeader, CommandHeaderPi, CommandRequest, CommandRequestPi, CommandResponse,
+    Outcome,
+};
 pub use command::{ResponseCode, ResponseHeader, TaskAttribute};
 pub use config::{Config, Limits};
 pub use control::{ControlType, TmfRequest, TmfResponse, TmfSubtype};

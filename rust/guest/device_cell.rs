@@ -20,7 +20,8 @@ use core::{
 use kernel::prelude::Zeroable;
 use zerocopy::{
     FromBytes,
-    IntoBytes, //
+    IntoBytes,
+    Unaligned, //
 };
 
 /// A value in memory that a device may access.
@@ -80,6 +81,20 @@ impl<T: IntoBytes> DeviceCell<T> {
 }
 
 impl<T: FromBytes> DeviceCell<T> {
+    /// Replaces the first bytes of the value by `first` and what follows at once by `second`.
+    #[inline]
+    pub fn set_parts<A: IntoBytes, B: IntoBytes + Unaligned>(&mut self, first: A, second: B) {
+        const { assert!(size_of::<A>() + size_of::<B>() <= size_of::<T>()) };
+        const { assert!(align_of::<A>() <= align_of::<T>()) };
+        let at = self.0.get().cast::<u8>();
+        // SAFETY: Both are inside the cell, one behind the other, and no more aligned than that,
+        // by the assertions and by `Unaligned`; any bytes are valid for a `T`.
+        unsafe {
+            at.cast::<A>().write(first);
+            at.add(size_of::<A>()).cast::<B>().write(second);
+        }
+    }
+
     /// Copies the value out, whatever the device has made of it.
     #[inline]
     pub fn read(&self) -> T {
@@ -189,6 +204,8 @@ mod tests {
         cell.set_prefix([9u8, 8]);
         assert_eq!(cell.read(), [9, 8, 3, 4]);
         assert_eq!(cell.read_prefix::<[u8; 2]>(), [9, 8]);
+        cell.set_parts([5u8], [6u8, 7]);
+        assert_eq!(cell.read(), [5, 6, 7, 4]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod counters;
 pub mod device_cell;
 mod lock;
 pub mod param;
+mod preemption;
 pub mod ratelimit;
 pub mod scsi;
 pub mod virtio;

@@ -33,7 +33,8 @@ use core::{
 use kernel::prelude::*;
 use zerocopy::{
     FromBytes,
-    IntoBytes, //
+    IntoBytes,
+    Unaligned, //
 };
 
 /// A request and its response, behind a SCSI command.
@@ -57,17 +58,23 @@ unsafe impl<Q: FromBytes, R: FromBytes> Zeroable for Envelope<Q, R> {}
 unsafe impl<Q: Send, R: Send> Send for Envelope<Q, R> {}
 
 impl<Q: FromBytes + IntoBytes, R: FromBytes + IntoBytes> Envelope<Q, R> {
-    /// Puts a request in, and the beginning of the response in case that the device does not
-    /// write one. The request may be shorter than there is room for: what the device gets has the
-    /// length of `P`.
+    /// Puts a request in, which is `header` and then `cdb`, and the beginning of the response in
+    /// case that the device does not write one. The request may be shorter than there is room for:
+    /// the device gets no more than those two.
     #[inline]
-    pub fn fill<P: IntoBytes, S: IntoBytes>(self: Pin<&mut Self>, request: P, response: S) {
+    pub fn fill<H, C, S>(self: Pin<&mut Self>, header: H, cdb: C, response: S)
+    where
+        H: IntoBytes,
+        C: IntoBytes + Unaligned,
+        S: IntoBytes,
+    {
         // SAFETY: Nothing is moved out of it here.
         let this = unsafe { self.get_unchecked_mut() };
-        this.exchange.request.set_prefix(request);
+        this.exchange.request.set_parts(header, cdb);
         this.exchange.response.set_prefix(response);
-        if this.lists[0].length != size_of::<P>() as u32 {
-            this.make_lists(size_of::<P>() as u32);
+        let len = const { (size_of::<H>() + size_of::<C>()) as u32 };
+        if this.lists[0].length != len {
+            this.make_lists(len);
         }
     }
 
@@ -77,7 +84,7 @@ impl<Q: FromBytes + IntoBytes, R: FromBytes + IntoBytes> Envelope<Q, R> {
         let [request, response] = &mut self.lists;
         // INVARIANT: Each names what it should.
         // SAFETY: The memory behind a command is in whole pages or comes from kmalloc, so that it
-        // has a page. The request is as long as that or longer, by the assertion in `set_prefix`.
+        // has a page. The request is as long as that or longer, by the assertion in `set_parts`.
         unsafe {
             bindings::sg_init_one(request, self.exchange.request.as_ptr().cast(), request_len);
             bindings::sg_init_one(
@@ -126,12 +133,12 @@ where
     }
 
     #[inline]
-    fn readable(&self, segments: Pin<&mut Segments>) {
+    fn readable(&self, segments: &mut Segments<'_>) {
         push(self, 0, Direction::Out, segments);
     }
 
     #[inline]
-    fn writable(&self, segments: Pin<&mut Segments>) {
+    fn writable(&self, segments: &mut Segments<'_>) {
         push(self, 1, Direction::In, segments);
     }
 }
@@ -142,7 +149,7 @@ fn push<T, Q, R>(
     command: &Command<T>,
     index: usize,
     direction: Direction,
-    mut segments: Pin<&mut Segments>,
+    segments: &mut Segments<'_>,
 ) where
     T: Driver<Private = Envelope<Q, R>>,
 {
@@ -150,7 +157,7 @@ fn push<T, Q, R>(
     if let Some(list) = lists.get(index).filter(|list| list.length != 0) {
         // SAFETY: One that is not zeros names memory of the envelope by its invariant, and is
         // there as long as the command.
-        unsafe { segments.as_mut().push_list(ptr::from_ref(list).cast_mut()) };
+        unsafe { segments.push_list(ptr::from_ref(list).cast_mut()) };
     }
     if command.direction() != direction {
         return;
@@ -159,10 +166,10 @@ fn push<T, Q, R>(
     // the command is not completed.
     unsafe {
         if let Some(list) = command.protection() {
-            segments.as_mut().push_list(list.as_ptr());
+            segments.push_list(list.as_ptr());
         }
         if let Some(list) = command.data() {
-            segments.as_mut().push_list(list.as_ptr());
+            segments.push_list(list.as_ptr());
         }
     }
 }

@@ -26,7 +26,7 @@ type Bytes = [u8; 16];
 /// What the driver has of a device.
 #[pin_data]
 struct Source {
-    queue: Arc<virtio::Virtqueue<virtio::Asked<(), Bytes>>>,
+    queue: virtio::Virtqueue<virtio::Asked<(), Bytes>>,
     /// How much the device has written of what it was asked for last.
     written: Atomic<u32>,
     /// Held by who asks.

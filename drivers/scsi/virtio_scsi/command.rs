@@ -23,7 +23,8 @@ use guest::{
 use kernel::prelude::*;
 use protocol::virtio_scsi::{
     Anomaly,
-    CommandRequest,
+    CommandHeader,
+    CommandHeaderPi,
     CommandRequestPi,
     CommandResponse,
     Lun,
@@ -86,53 +87,58 @@ pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hb
 #[inline]
 fn write_request(hba: &Hba, command: &mut Command<Hba>) -> Option<()> {
     let unit = command.unit();
-    let request = CommandRequest {
+    let header = CommandHeader {
         lun: Lun::from_linux(unit.id, unit.lun)?.to_flat(),
         tag: U64::new(command.tag().into()),
         task_attr: TaskAttribute::SIMPLE.0,
         prio: 0,
         crn: 0,
-        cdb: command.cdb_padded(),
     };
     if command.direction() == Direction::Both {
         return None;
     }
     if hba.protection {
-        write_protected(command, request);
+        write_protected(command, &header);
     } else {
-        let response = ResponseHeader::UNWRITTEN;
-        command.private_mut().fill(request, response);
+        let (cdb, response) = (command.cdb_padded(), ResponseHeader::UNWRITTEN);
+        command.private_mut().fill(header, cdb, response);
     }
     Some(())
 }
 
 /// Writes a request with the longer header, for protection information ahead of the data.
 #[inline(never)]
-fn write_protected(command: &mut Command<Hba>, request: CommandRequest) {
+fn write_protected(command: &mut Command<Hba>, header: &CommandHeader) {
     let len = U32::new(command.protection_len());
     let (pi_bytesout, pi_bytesin) = match command.direction() {
         Direction::Out => (len, U32::ZERO),
         Direction::In => (U32::ZERO, len),
         Direction::None | Direction::Both => (U32::ZERO, U32::ZERO),
     };
-    let request = CommandRequestPi {
-        lun: request.lun,
-        tag: request.tag,
-        task_attr: request.task_attr,
-        prio: request.prio,
-        crn: request.crn,
+    let header = CommandHeaderPi {
+        header: *header,
         pi_bytesout,
         pi_bytesin,
-        cdb: request.cdb,
     };
-    let response = ResponseHeader::UNWRITTEN;
-    command.private_mut().fill(request, response);
+    let (cdb, response) = (command.cdb_padded(), ResponseHeader::UNWRITTEN);
+    command.private_mut().fill(header, cdb, response);
 }
 
 /// Completes a command that the device has returned.
 #[inline]
 pub(crate) fn finish(hba: &Hba, mut command: Command<Hba>, used_len: u32) {
     let header: ResponseHeader = command.private().response();
+    if !header.is_plain(used_len, command.data_len()) {
+        return finish_other(hba, command, header, used_len);
+    }
+    command.set_residual(header.resid.get());
+    command.complete(HostByte::OK, Status(header.status));
+}
+
+/// Completes a command that has failed, or for which there is more to say than that it has not.
+#[cold]
+#[inline(never)]
+fn finish_other(hba: &Hba, mut command: Command<Hba>, header: ResponseHeader, used_len: u32) {
     let outcome = header.check(used_len, command.data_len());
     if let Some(anomaly) = outcome.anomaly {
         complain(hba, anomaly);

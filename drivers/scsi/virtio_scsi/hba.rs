@@ -101,9 +101,9 @@ pub(crate) struct Hba {
     pub(crate) reports: bool,
     /// Whether the driver is being unbound.
     leaving: Atomic<i32>,
-    pub(crate) control: Arc<ControlQueue>,
-    pub(crate) event: Arc<EventQueue>,
-    pub(crate) requests: KVec<Arc<RequestQueue>>,
+    pub(crate) control: ControlQueue,
+    pub(crate) event: EventQueue,
+    pub(crate) requests: KVec<RequestQueue>,
     #[pin]
     pub(crate) events: Events,
     #[pin]
@@ -130,14 +130,16 @@ impl Hba {
         let mut plan = virtio::Plan::new();
         let control = plan.add(c_str!("control"), Callback::Interrupt)?;
         let event = plan.add(c_str!("event"), Callback::Interrupt)?;
-        let mut requests = KVec::new();
+        let mut requests = KVec::with_capacity(counts.total() as usize, GFP_KERNEL)?;
         for index in 0..counts.total() {
             let (name, callback) = if index < counts.interrupt {
                 (c_str!("request"), Callback::Interrupt)
             } else {
                 (c_str!("request_poll"), Callback::Polled)
             };
-            requests.push(plan.add(name, callback)?, GFP_KERNEL)?;
+            requests
+                .push_within_capacity(plan.add(name, callback)?)
+                .map_err(|_| ENOMEM)?;
         }
         // Only the request queues' interrupts are spread over the CPUs.
         queues.find(plan, u32::from(FIRST_REQUEST_QUEUE))?;
@@ -147,9 +149,8 @@ impl Hba {
         let dev: &device::Device<Core<'_>> = dev.as_ref();
         dev_info!(
             dev,
-            "{}/{}/{} default/read/poll queues\n",
+            "{}/0/{} default/read/poll queues\n",
             counts.interrupt,
-            0,
             counts.polled
         );
         Arc::pin_init(

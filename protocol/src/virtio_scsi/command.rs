@@ -13,7 +13,7 @@
 //! written at all is known from [`ResponseHeader::UNWRITTEN`], which a driver
 //! puts in place beforehand.
 
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -35,6 +35,26 @@ impl TaskAttribute {
     /// During an auto contingent allegiance.
     pub const ACA: Self = Self(3);
 }
+
+/// A [`CommandRequest`] without its CDB, for a driver that puts that behind it by itself.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct CommandHeader {
+    /// The logical unit.
+    pub lun: LunField,
+    /// Names the command in task management; unique while the command is in flight.
+    pub tag: U64,
+    /// A [`TaskAttribute`].
+    pub task_attr: u8,
+    /// Priority of the command.
+    pub prio: u8,
+    /// Command reference number.
+    pub crn: u8,
+}
+
+const _: () = assert!(size_of::<CommandHeader>() == offset_of!(CommandRequest, cdb));
 
 /// The header of a command, read by the device.
 #[derive(
@@ -103,6 +123,22 @@ pub struct CommandRequestPi {
 }
 
 const _: () = assert!(size_of::<CommandRequestPi>() == 59);
+
+/// A [`CommandRequestPi`] without its CDB, as [`CommandHeader`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct CommandHeaderPi {
+    /// What is the same without protection information.
+    pub header: CommandHeader,
+    /// Bytes of PI ahead of the data-out.
+    pub pi_bytesout: U32,
+    /// Bytes of PI ahead of the data-in.
+    pub pi_bytesin: U32,
+}
+
+const _: () = assert!(size_of::<CommandHeaderPi>() == offset_of!(CommandRequestPi, cdb));
 
 /// How a request ended, on a request queue or on the control queue; any value may arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +278,18 @@ impl ResponseHeader {
         response: ResponseCode::UNWRITTEN.0,
     };
 
+    /// Whether this is what most responses are, and the whole of it: the command was carried out,
+    /// and there is neither sense data nor anything odd. What [`check`](Self::check) would find
+    /// is then in the fields. The arguments are those of `check`.
+    #[inline]
+    pub fn is_plain(&self, used_len: u32, data_len: u32) -> bool {
+        let whole = used_len == 0 || used_len >= size_of::<Self>() as u32;
+        self.response == ResponseCode::OK.0
+            && self.sense_len == U32::ZERO
+            && self.resid.get() <= data_len
+            && whole
+    }
+
     /// Checks a header that was copied out of shared memory.
     ///
     /// `used_len` is what the ring reported as written, `data_len` the length
@@ -348,6 +396,22 @@ mod tests {
             prop_assert!(outcome.sense_len <= SENSE_SIZE);
             prop_assert!(outcome.residual <= data_len);
             prop_assert!(outcome.response.0 <= ResponseCode::FAILURE.0);
+        }
+
+        #[test]
+        fn a_plain_response_is_what_its_check_says(
+            response in 0u8..2, sense_len in 0u32..2, resid in 0u32..4, used_len in 0u32..24,
+        ) {
+            let header = header(response, sense_len, resid);
+            let outcome = header.check(used_len, 2);
+            let expected = Outcome {
+                response: ResponseCode::OK,
+                status: header.status,
+                residual: resid,
+                sense_len: 0,
+                anomaly: None,
+            };
+            prop_assert_eq!(header.is_plain(used_len, 2), outcome == expected);
         }
     }
 }

@@ -79,11 +79,15 @@ impl Lun {
     /// The unit that Linux knows by the integers `id` and `lun`.
     ///
     /// `None` if no field can express it, which a driver prevents with its limits.
+    #[inline]
     pub fn from_linux(id: u32, lun: u64) -> Option<Self> {
         let target = u8::try_from(id).ok()?;
         let lun = u16::try_from(lun).ok()?;
-        let number = lun.checked_sub(FLAT_SPACE).unwrap_or(lun);
-        Self::new(target, number)
+        // The address method is peripheral or flat space, with the same numbers.
+        if lun >> 15 != 0 {
+            return None;
+        }
+        Self::new(target, lun % FLAT_SPACE)
     }
 
     /// The target.

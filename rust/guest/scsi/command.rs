@@ -151,10 +151,8 @@ impl<T: Driver> Command<T> {
         if owned.load_acquire() != 0 {
             return None;
         }
-        // SAFETY: A command is always part of a request, which is right ahead of it, and one that
-        // is being queued has a hardware queue.
-        let unique = unsafe { bindings::blk_mq_unique_tag(cmd.cast::<bindings::request>().sub(1)) };
-        tag.store_release(unique);
+        // SAFETY: By the safety requirement.
+        tag.store_release(unsafe { unique_tag(cmd) });
         owned.store_release(1);
         Some(Self {
             // INVARIANT: The flag was clear, hence there was no other; a command is not queued
@@ -397,6 +395,23 @@ impl<T: Driver> Command<T> {
     }
 }
 
+/// A tag that no other command of the host has at the same time, as `blk_mq_unique_tag()` makes
+/// it: the hardware queue, and the tag in that.
+///
+/// # Safety
+///
+/// `cmd` must be a valid command that is being queued.
+#[inline]
+unsafe fn unique_tag(cmd: *mut bindings::scsi_cmnd) -> u32 {
+    // SAFETY: A command is always part of a request, which is right ahead of it, and one that is
+    // being queued has a hardware queue and a tag.
+    let (queue, tag) = unsafe {
+        let rq = cmd.cast::<bindings::request>().sub(1);
+        ((*(*rq).mq_hctx).queue_num, (*rq).tag as u32)
+    };
+    queue << bindings::BLK_MQ_UNIQUE_TAG_BITS | tag & bindings::BLK_MQ_UNIQUE_TAG_MASK
+}
+
 /// The scatterlist of a buffer, if there is anything in it.
 ///
 /// # Safety
@@ -408,7 +423,8 @@ unsafe fn list(
 ) -> Option<NonNull<bindings::scatterlist>> {
     // SAFETY: By the safety requirement.
     let (count, list) = unsafe { ((*buffer).table.nents, (*buffer).table.sgl) };
-    NonNull::new(list).filter(|_| count != 0)
+    // SAFETY: A table that has entries has a list of them.
+    (count != 0).then(|| unsafe { NonNull::new_unchecked(list) })
 }
 
 impl<T: Driver> Busy<T> {

@@ -98,12 +98,12 @@ where
         Self(unsafe { Arc::from_raw(ptr.as_ptr().cast_const().cast()) })
     }
 
-    fn readable(&self, segments: Pin<&mut Segments>) {
+    fn readable(&self, segments: &mut Segments<'_>) {
         // SAFETY: An `Arc`'s memory comes from kmalloc.
         unsafe { segments.push_cell(&self.0.exchange.request) };
     }
 
-    fn writable(&self, segments: Pin<&mut Segments>) {
+    fn writable(&self, segments: &mut Segments<'_>) {
         // SAFETY: An `Arc`'s memory comes from kmalloc.
         unsafe { segments.push_cell(&self.0.exchange.response) };
     }
@@ -129,12 +129,12 @@ where
         unsafe { Pin::new_unchecked(KBox::from_raw(ptr.as_ptr().cast())) }
     }
 
-    fn readable(&self, segments: Pin<&mut Segments>) {
+    fn readable(&self, segments: &mut Segments<'_>) {
         // SAFETY: A `KBox`'s memory comes from kmalloc.
         unsafe { segments.push_cell(&self.exchange.request) };
     }
 
-    fn writable(&self, segments: Pin<&mut Segments>) {
+    fn writable(&self, segments: &mut Segments<'_>) {
         // SAFETY: A `KBox`'s memory comes from kmalloc.
         unsafe { segments.push_cell(&self.exchange.response) };
     }

@@ -65,7 +65,7 @@ pub enum Callback {
 /// there is to be one.
 #[derive(Default)]
 pub struct Plan {
-    queues: KVec<Arc<dyn RawQueue>>,
+    queues: KVec<Arc<RawQueue>>,
     infos: KVec<bindings::virtqueue_info>,
 }
 
@@ -87,20 +87,15 @@ impl Plan {
         &mut self,
         name: &'static CStr,
         callback: Callback,
-    ) -> Result<Arc<Virtqueue<T>>> {
+    ) -> Result<Virtqueue<T>> {
         let queue = Virtqueue::new()?;
-        self.push(name, callback, queue.clone())?;
+        self.push(name, callback, queue.raw())?;
         Ok(queue)
     }
 
     /// The part of `add` that is the same for all types of queues.
     #[inline(never)]
-    fn push(
-        &mut self,
-        name: &'static CStr,
-        callback: Callback,
-        queue: Arc<dyn RawQueue>,
-    ) -> Result {
+    fn push(&mut self, name: &'static CStr, callback: Callback, queue: Arc<RawQueue>) -> Result {
         extern "C" fn nothing(_: *mut bindings::virtqueue) {}
         let info = bindings::virtqueue_info {
             name: name.as_char_ptr(),

@@ -4,47 +4,58 @@
 
 use crate::bindings;
 use crate::device_cell::DeviceCell;
-use core::{
-    marker::PhantomPinned,
-    mem::{
-        size_of,
-        MaybeUninit, //
-    },
-    pin::Pin, //
+use core::mem::{
+    size_of,
+    MaybeUninit, //
 };
 
-/// A list of scatterlists. It is on the stack of who queues the request, and allocates nothing.
-///
-/// # Invariants
-///
-/// The first `lists_len` of `lists` are written and point to valid scatterlists, some of them into `cells`, which
-/// is why it is pinned. `cells_len` is at most the length of `cells`, likewise for `lists`.
-pub struct Segments {
+/// Room for what [`Segments`] collects. It is on the stack of who queues a request, and apart
+/// from the counts, which so need not be in memory.
+pub(super) struct Room {
     cells: [MaybeUninit<bindings::scatterlist>; Self::CELLS],
-    cells_len: usize,
     lists: [MaybeUninit<*mut bindings::scatterlist>; Self::LISTS],
-    lists_len: usize,
-    _pin: PhantomPinned,
 }
 
-impl Segments {
+impl Room {
     /// Most single cells of a request: one that the device reads and one that it writes.
     const CELLS: usize = 2;
     /// Most lists: those, or a request and a response, and data with its protection information.
     const LISTS: usize = 4;
 
+    /// Room with nothing in it.
     #[inline]
-    pub(super) fn new() -> Self {
-        // INVARIANT: There is nothing yet.
+    pub(super) const fn new() -> Self {
         Self {
             cells: [const { MaybeUninit::uninit() }; Self::CELLS],
-            cells_len: 0,
             lists: [const { MaybeUninit::uninit() }; Self::LISTS],
-            lists_len: 0,
-            _pin: PhantomPinned,
         }
     }
 
+    /// Begins to collect.
+    #[inline]
+    pub(super) fn segments(&mut self) -> Segments<'_> {
+        // INVARIANT: There is nothing yet.
+        Segments {
+            room: self,
+            cells_len: 0,
+            lists_len: 0,
+        }
+    }
+}
+
+/// A list of scatterlists.
+///
+/// # Invariants
+///
+/// The first `lists_len` of the room's lists are written and point to scatterlists that are valid
+/// as long as this is, some of them among its cells. Both lengths are at most those of the arrays.
+pub struct Segments<'a> {
+    room: &'a mut Room,
+    cells_len: usize,
+    lists_len: usize,
+}
+
+impl Segments<'_> {
     /// Adds a cell; one without size adds nothing. What does not fit is left out, which cannot
     /// be with the tokens of this crate.
     ///
@@ -52,20 +63,27 @@ impl Segments {
     ///
     /// `cell` must be in memory that has a `struct page` (from kmalloc or a whole page).
     #[inline]
-    pub(crate) unsafe fn push_cell<T>(self: Pin<&mut Self>, cell: &DeviceCell<T>) {
-        if size_of::<T>() == 0 {
-            return;
-        }
-        // SAFETY: Nothing is moved out of it here.
-        let this = unsafe { self.get_unchecked_mut() };
-        let Some(slot) = this.cells.get_mut(this.cells_len) else {
+    pub(crate) unsafe fn push_cell<T>(&mut self, cell: &DeviceCell<T>) {
+        // SAFETY: By the safety requirement.
+        unsafe { self.push_bytes(cell.as_ptr().cast(), size_of::<T>()) };
+    }
+
+    /// # Safety
+    ///
+    /// There must be `len` bytes at `at`, in memory that has a `struct page`.
+    #[inline(never)]
+    unsafe fn push_bytes(&mut self, at: *const u8, len: usize) {
+        let Some(slot) = self.room.cells.get_mut(self.cells_len) else {
             return;
         };
+        if len == 0 {
+            return;
+        }
         let sg = slot.as_mut_ptr();
         // SAFETY: `sg` is valid for writes, and the memory has a page by the safety requirement.
-        unsafe { bindings::sg_init_one(sg, cell.as_ptr().cast(), size_of::<T>() as u32) };
-        this.cells_len = this.cells_len.wrapping_add(1);
-        this.push(sg);
+        unsafe { bindings::sg_init_one(sg, at.cast(), len as u32) };
+        self.cells_len = self.cells_len.wrapping_add(1);
+        self.push(sg);
     }
 
     /// Adds a scatterlist.
@@ -74,14 +92,13 @@ impl Segments {
     ///
     /// `list` must be valid for as long as this is, and end with an end mark.
     #[inline]
-    pub(crate) unsafe fn push_list(self: Pin<&mut Self>, list: *mut bindings::scatterlist) {
-        // SAFETY: Nothing is moved out of it here.
-        unsafe { self.get_unchecked_mut() }.push(list);
+    pub(crate) unsafe fn push_list(&mut self, list: *mut bindings::scatterlist) {
+        self.push(list);
     }
 
     #[inline]
     fn push(&mut self, list: *mut bindings::scatterlist) {
-        if let Some(slot) = self.lists.get_mut(self.lists_len) {
+        if let Some(slot) = self.room.lists.get_mut(self.lists_len) {
             slot.write(list);
             self.lists_len = self.lists_len.wrapping_add(1);
         }
@@ -93,13 +110,9 @@ impl Segments {
         self.lists_len
     }
 
-    /// The lists.
+    /// The lists, valid as long as this is.
     #[inline]
-    pub(super) fn as_mut_ptr(self: Pin<&mut Self>) -> *mut *mut bindings::scatterlist {
-        // SAFETY: Nothing is moved out of it; the pointer is to an array of pointers.
-        unsafe { self.get_unchecked_mut() }
-            .lists
-            .as_mut_ptr()
-            .cast()
+    pub(super) fn as_mut_ptr(&mut self) -> *mut *mut bindings::scatterlist {
+        self.room.lists.as_mut_ptr().cast()
     }
 }

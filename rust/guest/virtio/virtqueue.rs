@@ -10,19 +10,17 @@
 //! and is handed on as such.
 
 use super::{
+    segments::Room,
     Callback,
     Segments, //
 };
 use crate::{
     bindings,
-    lock::SpinLockIrqSave, //
+    lock::SpinLockIrqSave,
+    preemption, //
 };
 use core::{
     marker::PhantomData,
-    pin::{
-        pin,
-        Pin, //
-    },
     ptr::{
         self,
         NonNull, //
@@ -32,10 +30,7 @@ use kernel::{
     c_str,
     prelude::*,
     static_lock_class,
-    sync::{
-        rcu,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// A request that can be given to a virtqueue, which owns it until the device has returned it.
@@ -57,10 +52,10 @@ pub unsafe trait Token: Sized + Send {
     unsafe fn from_raw(ptr: NonNull<c_void>) -> Self;
 
     /// Adds the memory that the device reads.
-    fn readable(&self, segments: Pin<&mut Segments>);
+    fn readable(&self, segments: &mut Segments<'_>);
 
     /// Adds the memory that the device writes.
-    fn writable(&self, segments: Pin<&mut Segments>);
+    fn writable(&self, segments: &mut Segments<'_>);
 }
 
 /// Whether the device is told of a new request.
@@ -103,21 +98,43 @@ pub struct Counts {
     pub busy: u64,
 }
 
+impl Counts {
+    /// Requests that the queue owns.
+    #[inline]
+    fn in_flight(&self) -> u64 {
+        self.submitted.wrapping_sub(self.completed)
+    }
+}
+
 /// A virtqueue whose requests are tokens of type `T`.
 ///
 /// All methods may be called in any context, interrupts included, and at any time. Each queue has
 /// a lock of its own.
-#[pin_data]
+///
+/// # Invariants
+///
+/// All requests in the queue are tokens of type `T`.
 pub struct Virtqueue<T: Token> {
+    raw: Arc<RawQueue>,
+    _token: PhantomData<fn(T) -> T>,
+}
+
+/// A virtqueue whatever its tokens are, as [`Queues`](super::Queues) sees it.
+///
+/// # Invariants
+///
+/// `discard` drops a token by the pointer that was made of it.
+#[pin_data]
+pub(super) struct RawQueue {
     #[pin]
     ring: SpinLockIrqSave<Ring>,
-    _token: PhantomData<fn(T) -> T>,
+    discard: unsafe fn(NonNull<c_void>),
 }
 
 /// # Invariants
 ///
 /// `vq` is null, or points to a `struct virtqueue` that is valid while `vq` is not null, and for
-/// an RCU grace period after that. All requests in it are tokens of the type of the owner.
+/// an RCU grace period after that.
 struct Ring {
     vq: *mut bindings::virtqueue,
     counts: Counts,
@@ -129,23 +146,26 @@ unsafe impl Send for Ring {}
 type RingGuard<'a> = kernel::sync::lock::Guard<'a, Ring, crate::lock::IrqSave>;
 
 impl<T: Token> Virtqueue<T> {
-    pub(super) fn new() -> Result<Arc<Self>> {
-        // INVARIANT: Null.
-        let ring = Ring {
-            vq: ptr::null_mut(),
-            counts: Counts::default(),
-        };
-        Arc::pin_init(
-            pin_init!(Self {
-                ring <- SpinLockIrqSave::new(
-                    ring,
-                    c_str!("guest::virtio::Virtqueue::ring"),
-                    static_lock_class!()
-                ),
-                _token: PhantomData,
-            }),
-            GFP_KERNEL,
-        )
+    pub(super) fn new() -> Result<Self> {
+        // INVARIANT: The queue is empty, and only this adds to it.
+        Ok(Self {
+            raw: RawQueue::new(Self::discard)?,
+            _token: PhantomData,
+        })
+    }
+
+    /// Drops a token.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Token::from_raw`].
+    unsafe fn discard(ptr: NonNull<c_void>) {
+        // SAFETY: By the safety requirement.
+        drop(unsafe { T::from_raw(ptr) });
+    }
+
+    pub(super) fn raw(&self) -> Arc<RawQueue> {
+        self.raw.clone()
     }
 
     /// Gives a request to the device.
@@ -155,36 +175,32 @@ impl<T: Token> Virtqueue<T> {
     /// The request itself, with the [`Refusal`].
     #[inline]
     pub fn add(&self, token: T, kick: Kick) -> core::result::Result<(), Refused<T>> {
-        let mut ring = self.ring.lock();
-        ring.add(token)?;
-        if kick == Kick::Now {
-            self.notify(ring);
-        }
-        Ok(())
+        let mut room = Room::new();
+        let mut segments = room.segments();
+        token.readable(&mut segments);
+        let readable = segments.len();
+        token.writable(&mut segments);
+        let writable = segments.len().wrapping_sub(readable);
+        let data = token.into_raw();
+        let lists = segments.as_mut_ptr();
+        // SAFETY: The lists are valid by the invariant of `Segments`, and hold as many as we say.
+        // Their memory is the device's until the request comes back, by the rules for `Token`.
+        // INVARIANT: `data` is that of a `T`.
+        let result = unsafe {
+            self.raw
+                .add(lists, readable as u32, writable as u32, data, kick)
+        };
+        result.map_err(|reason| {
+            // SAFETY: Just made by `into_raw`; the queue has not taken it.
+            let token = unsafe { T::from_raw(data) };
+            Refused { token, reason }
+        })
     }
 
     /// Tells the device of the requests that it has not been told of.
-    pub fn kick(&self) {
-        self.notify(self.ring.lock());
-    }
-
-    /// Decides under the lock whether the device is to be notified, and does so outside of it,
-    /// because a notification may take as long as the device likes.
     #[inline]
-    fn notify(&self, mut ring: RingGuard<'_>) {
-        let vq = ring.vq;
-        // SAFETY: Valid when not null, by the type invariant.
-        let needed = !vq.is_null() && unsafe { bindings::virtqueue_kick_prepare(vq) };
-        if !needed {
-            return;
-        }
-        ring.counts.kicks = ring.counts.kicks.wrapping_add(1);
-        let rcu = rcu::read_lock();
-        drop(ring);
-        // SAFETY: `vq` was valid under the lock. The RCU read lock was taken before the lock was
-        // released, so it stays valid by the type invariant of `Ring`.
-        unsafe { bindings::virtqueue_notify(vq) };
-        drop(rcu);
+    pub fn kick(&self) {
+        self.raw.kick();
     }
 
     /// Takes what the device has returned. Returns the number of requests.
@@ -192,18 +208,23 @@ impl<T: Token> Virtqueue<T> {
     /// For a queue with interrupts this goes on until there is no more, and has the device
     /// interrupt for what comes after. For one that is polled, it is what is there by now.
     ///
+    /// Interrupts are only turned off, and on again, where more than one request may come back
+    /// meanwhile: with one in flight, the vring core asks for the next interrupt when it takes the
+    /// one out, and there is nothing left to look for.
+    ///
     /// `f` gets each request with its used length. It runs under the lock of the queue, and must
     /// not use the queue.
     #[inline]
     pub fn drain(&self, callback: Callback, mut f: impl FnMut(T, u32)) -> usize {
         let mut count = 0usize;
-        let mut ring = self.ring.lock();
+        let mut ring = self.raw.ring.lock();
         let vq = ring.vq;
         if vq.is_null() {
             return 0;
         }
         loop {
-            if callback == Callback::Interrupt {
+            let quiet = callback == Callback::Interrupt && ring.counts.in_flight() > 1;
+            if quiet {
                 // SAFETY: The queue is valid by the type invariant, and we have its lock.
                 unsafe { bindings::virtqueue_disable_cb(vq) };
             }
@@ -211,10 +232,13 @@ impl<T: Token> Virtqueue<T> {
             while let Some((token, used_len)) = unsafe { ring.pop(vq) } {
                 f(token, used_len);
                 count = count.wrapping_add(1);
+                if ring.counts.in_flight() == 0 {
+                    break;
+                }
             }
             // What came while the callback was off has caused no interrupt: look again.
             // SAFETY: As above.
-            if callback == Callback::Polled || unsafe { bindings::virtqueue_enable_cb(vq) } {
+            if !quiet || unsafe { bindings::virtqueue_enable_cb(vq) } {
                 return count;
             }
         }
@@ -224,134 +248,151 @@ impl<T: Token> Virtqueue<T> {
     /// in the queue then only comes back when the device is stopped. Also whether there is no
     /// queue, because the device was stopped.
     pub fn is_broken(&self) -> bool {
-        Ring::is_broken(&self.ring)
+        self.raw.is_broken()
     }
 
     /// What the queue has done so far.
     pub fn counts(&self) -> Counts {
-        Ring::counts(&self.ring)
+        self.raw.counts()
     }
 
     /// Number of descriptors, or 0 if the queue is gone.
     pub fn size(&self) -> u32 {
-        Ring::size(&self.ring)
+        self.raw.size()
     }
 }
 
 /// What is the same for all types of tokens, and not on the way of each request.
-impl Ring {
+impl RawQueue {
     #[inline(never)]
-    fn is_broken(ring: &SpinLockIrqSave<Self>) -> bool {
-        let ring = ring.lock();
+    fn new(discard: unsafe fn(NonNull<c_void>)) -> Result<Arc<Self>> {
+        // INVARIANT: Null.
+        let ring = Ring {
+            vq: ptr::null_mut(),
+            counts: Counts::default(),
+        };
+        // INVARIANT: By the caller.
+        Arc::pin_init(
+            pin_init!(Self {
+                ring <- SpinLockIrqSave::new(
+                    ring,
+                    c_str!("guest::virtio::Virtqueue::ring"),
+                    static_lock_class!()
+                ),
+                discard,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Gives a request to the device, unless there is a reason not to.
+    ///
+    /// # Safety
+    ///
+    /// There must be `readable` and then `writable` valid scatterlists in `lists`, of memory that
+    /// the device may use until `data` comes back.
+    #[inline(never)]
+    unsafe fn add(
+        &self,
+        lists: *mut *mut bindings::scatterlist,
+        readable: u32,
+        writable: u32,
+        data: NonNull<c_void>,
+        kick: Kick,
+    ) -> core::result::Result<(), Refusal> {
+        let mut ring = self.ring.lock();
+        if ring.vq.is_null() {
+            return Err(Refusal::Broken);
+        }
+        // SAFETY: The queue is valid by the type invariant, and we have its lock. The rest is by
+        // the safety requirement.
+        let result = unsafe {
+            bindings::virtqueue_add_sgs(
+                ring.vq,
+                lists,
+                readable,
+                writable,
+                data.as_ptr(),
+                bindings::GFP_ATOMIC,
+            )
+        };
+        if result == EIO.to_errno() {
+            return Err(Refusal::Broken);
+        }
+        if result != 0 {
+            ring.counts.busy = ring.counts.busy.wrapping_add(1);
+            return Err(Refusal::Full);
+        }
+        ring.counts.submitted = ring.counts.submitted.wrapping_add(1);
+        if kick == Kick::Now {
+            Self::notify(ring);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn kick(&self) {
+        Self::notify(self.ring.lock());
+    }
+
+    /// Decides under the lock whether the device is to be notified, and does so outside of it,
+    /// because a notification may take as long as the device likes.
+    #[inline]
+    fn notify(mut ring: RingGuard<'_>) {
+        let vq = ring.vq;
+        // SAFETY: Valid when not null, by the type invariant.
+        let needed = !vq.is_null() && unsafe { bindings::virtqueue_kick_prepare(vq) };
+        if !needed {
+            return;
+        }
+        ring.counts.kicks = ring.counts.kicks.wrapping_add(1);
+        let preemption = preemption::disable();
+        drop(ring);
+        // SAFETY: `vq` was valid under the lock. Preemption was disabled before the lock was
+        // released, and a grace period does not end in that time, so `vq` stays valid by the type
+        // invariant of `Ring`.
+        unsafe { bindings::virtqueue_notify(vq) };
+        drop(preemption);
+    }
+
+    #[inline(never)]
+    pub(super) fn is_broken(&self) -> bool {
+        let ring = self.ring.lock();
         // SAFETY: Valid when not null, by the type invariant.
         ring.vq.is_null() || unsafe { bindings::virtqueue_is_broken(ring.vq) }
     }
 
     #[inline(never)]
-    fn counts(ring: &SpinLockIrqSave<Self>) -> Counts {
-        ring.lock().counts
+    fn counts(&self) -> Counts {
+        self.ring.lock().counts
     }
 
-    fn size(ring: &SpinLockIrqSave<Self>) -> u32 {
-        let ring = ring.lock();
+    #[inline(never)]
+    fn size(&self) -> u32 {
+        let ring = self.ring.lock();
         if ring.vq.is_null() {
             return 0;
         }
         // SAFETY: Valid when not null, by the type invariant.
         unsafe { bindings::virtqueue_get_vring_size(ring.vq) }
     }
-}
 
-impl Ring {
-    #[inline]
-    fn add<T: Token>(&mut self, token: T) -> core::result::Result<(), Refused<T>> {
-        if self.vq.is_null() {
-            let reason = Refusal::Broken;
-            return Err(Refused { token, reason });
-        }
-        let mut segments = pin!(Segments::new());
-        token.readable(segments.as_mut());
-        let readable = segments.len();
-        token.writable(segments.as_mut());
-        let writable = segments.len().wrapping_sub(readable);
-        let data = token.into_raw();
-
-        // SAFETY:
-        // - The queue is valid by the type invariant, and we have its lock.
-        // - The lists are valid by the invariant of `Segments`, and hold as many as we say.
-        // - Their memory is the device's until the request comes back, by the rules for `Token`.
-        let result = unsafe {
-            bindings::virtqueue_add_sgs(
-                self.vq,
-                segments.as_mut_ptr(),
-                readable as u32,
-                writable as u32,
-                data.as_ptr(),
-                bindings::GFP_ATOMIC,
-            )
-        };
-        if result == 0 {
-            self.counts.submitted = self.counts.submitted.wrapping_add(1);
-            return Ok(());
-        }
-        let reason = if result == EIO.to_errno() {
-            Refusal::Broken
-        } else {
-            self.counts.busy = self.counts.busy.wrapping_add(1);
-            Refusal::Full
-        };
-        // SAFETY: Just made by `into_raw`; the queue has not taken it.
-        let token = unsafe { T::from_raw(data) };
-        Err(Refused { token, reason })
-    }
-
-    /// # Safety
-    ///
-    /// `vq` must be that of the ring, and not null.
-    #[inline]
-    unsafe fn pop<T: Token>(&mut self, vq: *mut bindings::virtqueue) -> Option<(T, u32)> {
-        let mut used_len = 0;
-        // SAFETY: The queue is valid by the type invariant, and we have its lock.
-        let data = unsafe { bindings::virtqueue_get_buf(vq, &mut used_len) };
-        let data = NonNull::new(data)?;
-        self.counts.completed = self.counts.completed.wrapping_add(1);
-        // SAFETY: The vring core returns what `add` gave it, of type `T` by the type invariant,
-        // each only once. The device has no more use for it.
-        Some((unsafe { T::from_raw(data) }, used_len))
-    }
-}
-
-/// A virtqueue of any token type, as [`Queues`](super::Queues) sees it.
-pub(super) trait RawQueue: Send + Sync {
     /// Connects the queue: for the first time, or again after `revoke`.
     ///
     /// # Safety
     ///
     /// `vq` must be valid until an RCU grace period after `revoke`, and empty.
-    unsafe fn attach(&self, vq: *mut bindings::virtqueue);
-
-    /// As [`Virtqueue::is_broken`].
-    fn is_broken(&self) -> bool;
+    pub(super) unsafe fn attach(&self, vq: *mut bindings::virtqueue) {
+        // INVARIANT: By the safety requirement; an empty queue has no wrong tokens.
+        self.ring.lock().vq = vq;
+    }
 
     /// Disconnects the queue, and drops what is in it.
     ///
     /// # Safety
     ///
     /// The device must have been reset since it was last told of a request.
-    unsafe fn revoke(&self);
-}
-
-impl<T: Token> RawQueue for Virtqueue<T> {
-    unsafe fn attach(&self, vq: *mut bindings::virtqueue) {
-        // INVARIANT: By the safety requirement; an empty queue has no wrong tokens.
-        self.ring.lock().vq = vq;
-    }
-
-    fn is_broken(&self) -> bool {
-        Ring::is_broken(&self.ring)
-    }
-
-    unsafe fn revoke(&self) {
+    pub(super) unsafe fn revoke(&self) {
         let mut ring = self.ring.lock();
         let vq = core::mem::replace(&mut ring.vq, ptr::null_mut());
         if vq.is_null() {
@@ -365,8 +406,25 @@ impl<T: Token> RawQueue for Virtqueue<T> {
                 return;
             };
             ring.counts.completed = ring.counts.completed.wrapping_add(1);
-            // SAFETY: As in `Ring::pop`.
-            drop(unsafe { T::from_raw(data) });
+            // SAFETY: As in `Ring::pop`: `discard` is that of the queue's type of tokens.
+            unsafe { (self.discard)(data) };
         }
+    }
+}
+
+impl Ring {
+    /// # Safety
+    ///
+    /// `vq` must be that of the ring, and not null.
+    #[inline]
+    unsafe fn pop<T: Token>(&mut self, vq: *mut bindings::virtqueue) -> Option<(T, u32)> {
+        let mut used_len = 0;
+        // SAFETY: The queue is valid by the type invariant, and we have its lock.
+        let data = unsafe { bindings::virtqueue_get_buf(vq, &mut used_len) };
+        let data = NonNull::new(data)?;
+        self.counts.completed = self.counts.completed.wrapping_add(1);
+        // SAFETY: The vring core returns what `add` gave it, of type `T` by the invariant of the
+        // queue, each only once. The device has no more use for it.
+        Some((unsafe { T::from_raw(data) }, used_len))
     }
 }

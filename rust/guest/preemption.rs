@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time in which no other task gets the CPU.
+//!
+//! It is also time in which no grace period of RCU ends, as an RCU read lock gives it, but that
+//! costs more.
+//!
+//! C header: [`include/linux/preempt.h`](srctree/include/linux/preempt.h)
+
+use crate::bindings;
+use kernel::types::NotThreadSafe;
+
+/// Preemption is disabled as long as this is there.
+#[must_use]
+pub(crate) struct Disabled(NotThreadSafe);
+
+/// Disables preemption. May be nested.
+#[inline]
+pub(crate) fn disable() -> Disabled {
+    // SAFETY: Allowed at any time; the guard undoes it on the same thread.
+    unsafe { bindings::preempt_disable() };
+    Disabled(NotThreadSafe)
+}
+
+impl Drop for Disabled {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: It was disabled when this was made.
+        unsafe { bindings::preempt_enable() };
+    }
+}
