@@ -71,7 +71,8 @@ def programs(count: int, module_size: int) -> dict[str, bytes]:
 
 def script(count: int) -> str:
     """The phases, for the guest's shell."""
-    lines = []
+    # What the kernel still does after it has started is over by then.
+    lines = ["sleep 3"]
     for pair in pairs(count):
         for load in (pair.short, pair.long):
             lines.append(f"phase {load.number} {load.command}")
