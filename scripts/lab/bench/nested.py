@@ -27,7 +27,16 @@ FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm
             "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
-UP = re.compile(r"^up (\S+) ns=(\d+) beyond_kib=(\d+)")
+UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
+
+
+@dataclass
+class Boot:
+    """What was seen of a guest that boots."""
+
+    start_to_init: float  # ms from process start to the guest's first process
+    start_to_kernel: float  # ms of those before the guest's kernel has a clock
+    memory_beyond_guest: float  # KiB of the process beyond the guest's memory
 
 
 @dataclass
@@ -62,17 +71,17 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
 
 
 def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
-          repeats: int) -> dict[str, list[tuple[float, float]]]:
-    """Milliseconds from process start to the guest's first process, and KiB of the
-    process beyond the guest's memory, by VMM; they take turns."""
+          repeats: int) -> dict[str, list[Boot]]:
+    """Boots of guests, by VMM; they take turns."""
     job = "".join(f"exec_boot {vmm} {command(vmm, disk=False)}\n"
                   for _ in range(repeats) for vmm in vmms)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots")
-    found: dict[str, list[tuple[float, float]]] = {vmm: [] for vmm in vmms}
+    found: dict[str, list[Boot]] = {vmm: [] for vmm in vmms}
     for line in text.splitlines():
         if match := UP.match(line):
-            found[match[1]].append((int(match[2]) / 1e6, float(match[3])))
+            total, kernel, beyond = map(float, match.groups()[1:])
+            found[match[1]].append(Boot(total, total - kernel, beyond))
     return found
 
 

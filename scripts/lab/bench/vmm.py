@@ -14,6 +14,8 @@ from .rows import Row, row
 
 COUNT = 300
 REFERENCES = ("qemu-microvm", "qemu-q35")
+# Fields of nested.Boot, and their units.
+BOOT = {"start_to_init": "ms", "start_to_kernel": "ms", "memory_beyond_guest": "KiB"}
 
 
 def run(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress) -> list[Row]:
@@ -26,8 +28,9 @@ def _boots(parts: Parts, out: Path, repeats: int, progress: Progress) -> list[Ro
     seen = nested.boots(parts, out, ("hospes", *REFERENCES), repeats)
     rows = []
     for name in REFERENCES:
-        for column, metric, unit in ((0, "start_to_init", "ms"), (1, "memory_beyond_guest", "KiB")):
-            ours, theirs = ([sample[column] for sample in seen[vmm]] for vmm in ("hospes", name))
+        for metric, unit in BOOT.items():
+            ours, theirs = ([getattr(boot, metric) for boot in seen[vmm]]
+                            for vmm in ("hospes", name))
             rows.append(row(f"{metric}_vs_{name.removeprefix('qemu-')}", unit, ours, theirs, name))
     return rows
 
