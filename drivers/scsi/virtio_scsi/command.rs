@@ -28,6 +28,7 @@ use protocol::virtio_scsi::{
     CommandRequestPi,
     CommandResponse,
     Lun,
+    LunField,
     Outcome,
     ResponseCode,
     ResponseHeader,
@@ -54,15 +55,18 @@ const _: () = assert!(CDB_ROOM == CDB_SIZE);
 ///
 /// The command, if its queue is full.
 #[inline]
-pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hba>> {
+pub(crate) fn submit(hba: &Hba, command: Command<Hba>) -> Result<(), Busy<Hba>> {
     let Some(queue) = hba.requests.get(usize::from(command.queue())) else {
         command.complete(HostByte::BAD_TARGET, Status::GOOD);
         return Ok(());
     };
-    if write_request(hba, &mut command).is_none() {
-        command.complete(HostByte::BAD_TARGET, Status::GOOD);
-        return Ok(());
-    }
+    let command = match write_request(hba, command) {
+        Ok(command) => command,
+        Err(command) => {
+            command.complete(HostByte::BAD_TARGET, Status::GOOD);
+            return Ok(());
+        }
+    };
     let kick = if command.is_last() {
         Kick::Now
     } else {
@@ -82,33 +86,34 @@ pub(crate) fn submit(hba: &Hba, mut command: Command<Hba>) -> Result<(), Busy<Hb
     }
 }
 
-/// Writes the request for a command, or returns `None` if a request cannot express it. The limits
-/// of the host are such that this is not asked for.
+/// Writes the request for a command.
+///
+/// # Errors
+///
+/// The command, if a request cannot express it. The limits of the host are such that this is not
+/// asked for.
 #[inline]
-fn write_request(hba: &Hba, command: &mut Command<Hba>) -> Option<()> {
+fn write_request(
+    hba: &Hba,
+    mut command: Command<Hba>,
+) -> core::result::Result<Command<Hba>, Command<Hba>> {
     let unit = command.unit();
-    let header = CommandHeader {
-        lun: Lun::from_linux(unit.id, unit.lun)?.to_flat(),
-        tag: U64::new(command.tag().into()),
-        task_attr: TaskAttribute::SIMPLE.0,
-        prio: 0,
-        crn: 0,
+    let lun = match Lun::from_linux(unit.id, unit.lun) {
+        Some(lun) if command.direction() != Direction::Both => lun.to_flat(),
+        _ => return Err(command),
     };
-    if command.direction() == Direction::Both {
-        return None;
-    }
     if hba.protection {
-        write_protected(command, &header);
-    } else {
-        let (cdb, response) = (command.cdb_padded(), ResponseHeader::UNWRITTEN);
-        command.private_mut().fill(header, cdb, response);
+        return Ok(write_protected(command, lun));
     }
-    Some(())
+    let header = header(lun, &command);
+    let (cdb, response) = (command.cdb_padded(), ResponseHeader::UNWRITTEN);
+    command.private_mut().fill(header, cdb, response);
+    Ok(command)
 }
 
 /// Writes a request with the longer header, for protection information ahead of the data.
 #[inline(never)]
-fn write_protected(command: &mut Command<Hba>, header: &CommandHeader) {
+fn write_protected(mut command: Command<Hba>, lun: LunField) -> Command<Hba> {
     let len = U32::new(command.protection_len());
     let (pi_bytesout, pi_bytesin) = match command.direction() {
         Direction::Out => (len, U32::ZERO),
@@ -116,12 +121,24 @@ fn write_protected(command: &mut Command<Hba>, header: &CommandHeader) {
         Direction::None | Direction::Both => (U32::ZERO, U32::ZERO),
     };
     let header = CommandHeaderPi {
-        header: *header,
+        header: header(lun, &command),
         pi_bytesout,
         pi_bytesin,
     };
     let (cdb, response) = (command.cdb_padded(), ResponseHeader::UNWRITTEN);
     command.private_mut().fill(header, cdb, response);
+    command
+}
+
+#[inline]
+fn header(lun: LunField, command: &Command<Hba>) -> CommandHeader {
+    CommandHeader {
+        lun,
+        tag: U64::new(command.tag().into()),
+        task_attr: TaskAttribute::SIMPLE.0,
+        prio: 0,
+        crn: 0,
+    }
 }
 
 /// Completes a command that the device has returned.

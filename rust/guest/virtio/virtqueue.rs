@@ -291,7 +291,7 @@ impl RawQueue {
     ///
     /// There must be `readable` and then `writable` valid scatterlists in `lists`, of memory that
     /// the device may use until `data` comes back.
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn add(
         &self,
         lists: *mut *mut bindings::scatterlist,
