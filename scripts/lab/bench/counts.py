@@ -67,3 +67,10 @@ def by_function(less: Phase, more: Phase, operations: int, symbols: Symbols) -> 
                 name = symbols.name(address)
                 totals[name] = totals.get(name, 0) + sign * inclusive / operations
     return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+
+def of_function(less: Phase, more: Phase, operations: int, symbols: Symbols, name: str) -> float:
+    """Instructions an operation in a function, whoever calls it."""
+    return sum(sign * total for phase, sign in ((more, 1), (less, -1))
+               for address, _, total in phase.blocks
+               if symbols.name(address) == name) / operations

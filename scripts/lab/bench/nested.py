@@ -87,8 +87,9 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
 
 def command(vmm: str, disk: bool) -> str:
     """What starts a guest on level 1, as words of its shell."""
-    # Level 1's counter is this machine's, and no kernel can calibrate it there.
-    line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()}"
+    # Level 1's counter is this machine's. No kernel can calibrate it there, nor check
+    # it by another clock, and without that it never stops its timer.
+    line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()} tsc=reliable"
     if vmm == "hospes":
         words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
         words += f" --cmdline '{line}'"
