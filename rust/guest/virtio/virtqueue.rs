@@ -210,7 +210,8 @@ impl<T: Token> Virtqueue<T> {
     ///
     /// Interrupts are only turned off, and on again, where more than one request may come back
     /// meanwhile: with one in flight, the vring core asks for the next interrupt when it takes the
-    /// one out, and there is nothing left to look for.
+    /// one out. What a device returns beyond that is still looked for, as it is wrong, and would
+    /// else keep the device from interrupting again.
     ///
     /// `f` gets each request with its used length. It runs under the lock of the queue, and must
     /// not use the queue.
@@ -232,9 +233,6 @@ impl<T: Token> Virtqueue<T> {
             while let Some((token, used_len)) = unsafe { ring.pop(vq) } {
                 f(token, used_len);
                 count = count.wrapping_add(1);
-                if ring.counts.in_flight() == 0 {
-                    break;
-                }
             }
             // What came while the callback was off has caused no interrupt: look again.
             // SAFETY: As above.
