@@ -13,5 +13,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod hyperv;
 pub mod scsi;
+pub mod storvsp;
 pub mod virtio_scsi;
+pub mod vmbus;

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The event flag page: 2048 flags for each source (TLFS, section 11.11).
+//!
+//! In VMBus the flag of a channel has the channel's number (relid), and flag 0
+//! is not a channel. The host sets a flag and raises the interrupt if the flag
+//! was clear; the guest clears a flag before it looks at the channel. So a flag
+//! that was found set has an interrupt on its way, and no second is needed.
+
+use super::shared::SharedExchange;
+use super::SINT_COUNT;
+
+/// Flags of one source.
+pub const FLAG_COUNT: u16 = 2048;
+/// Bytes that they take.
+pub const FLAGS_SIZE: u32 = 256;
+
+/// The flags of one source in an event flag page.
+#[derive(Clone, Copy, Debug)]
+pub struct Flags<M> {
+    page: M,
+    base: u32,
+}
+
+impl<M: SharedExchange> Flags<M> {
+    /// The flags of this source, or `None` if there is no such source or page.
+    pub fn new(page: M, source: u8) -> Option<Self> {
+        let base = u32::from(source).checked_mul(FLAGS_SIZE)?;
+        let end = base.checked_add(FLAGS_SIZE)?;
+        (source < SINT_COUNT && end <= page.size()).then_some(Self { page, base })
+    }
+
+    /// The word that a flag is in, and its bit there.
+    fn place(&self, flag: u16) -> Option<(u32, u32)> {
+        let bit = 1_u32 << (flag & 31);
+        (flag < FLAG_COUNT).then(|| (self.word(flag >> 5), bit))
+    }
+
+    fn word(&self, index: u16) -> u32 {
+        self.base.wrapping_add(u32::from(index) << 2)
+    }
+
+    /// The host: sets a flag. Returns whether an interrupt has to be raised.
+    ///
+    /// A flag that does not exist is not set and needs no interrupt.
+    #[must_use]
+    pub fn raise(&self, flag: u16) -> bool {
+        self.place(flag)
+            .is_some_and(|(word, bit)| self.page.fetch_or(word, bit) & bit == 0)
+    }
+
+    /// The guest: clears a flag. Returns whether it was set.
+    pub fn take(&self, flag: u16) -> bool {
+        self.place(flag).is_some_and(|(word, bit)| {
+            self.page.load(word) & bit != 0 && self.page.fetch_and(word, !bit) & bit != 0
+        })
+    }
+
+    /// The guest: clears and returns all flags that are set, in words of 32 up to `highest`.
+    pub fn take_all(&self, highest: u16) -> impl Iterator<Item = u16> + '_ {
+        let words = (highest >> 5).min((FLAG_COUNT >> 5).wrapping_sub(1));
+        (0..=words).flat_map(move |index| Bits {
+            first: index << 5,
+            left: self.take_word(self.word(index)),
+        })
+    }
+
+    fn take_word(&self, word: u32) -> u32 {
+        match self.page.load(word) {
+            // Most words are empty, and looking is cheaper than exchanging.
+            0 => 0,
+            _ => self.page.fetch_and(word, 0),
+        }
+    }
+}
+
+/// The flags that a word stands for.
+struct Bits {
+    first: u16,
+    left: u32,
+}
+
+impl Iterator for Bits {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let bit = u16::try_from(self.left.trailing_zeros()).ok()?;
+        // Without the lowest bit that is set; nothing if there is none.
+        self.left &= self.left.checked_sub(1)?;
+        self.first.checked_add(bit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyperv::testing::{Loom, Std, TestMemory};
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    use loom::sync::Arc;
+    use proptest::collection::btree_set;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_flag_is_raised_once() {
+        let flags = Flags::new(TestMemory::<Std>::new(4096, &[(512, 64)]), 2).unwrap();
+        assert!(flags.raise(33));
+        assert!(!flags.raise(33));
+        assert!(flags.take(33));
+        assert!(!flags.take(33));
+        assert!(flags.raise(33));
+        assert!(!flags.raise(FLAG_COUNT));
+        assert!(!flags.take(FLAG_COUNT));
+        assert!(Flags::new(TestMemory::<Std>::new(4096, &[]), 16).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_raised_is_taken(raised in btree_set(0..FLAG_COUNT, 0..40)) {
+            let flags = Flags::new(TestMemory::<Std>::new(4096, &[(512, 64)]), 2).unwrap();
+            for flag in &raised {
+                prop_assert!(flags.raise(*flag));
+            }
+            let taken: Vec<u16> = flags.take_all(FLAG_COUNT - 1).collect();
+            prop_assert_eq!(taken, raised.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(flags.take_all(u16::MAX).next(), None);
+        }
+    }
+
+    /// Two channels' threads raise flags of one word while the guest looks.
+    #[test]
+    fn no_flag_is_lost() {
+        loom::model(|| {
+            let memory = Arc::new(TestMemory::<Loom>::new(4096, &[(512, 1)]));
+            let interrupts = Arc::new(AtomicU32::new(0));
+            let host = |flag| {
+                let (memory, interrupts) = (Arc::clone(&memory), Arc::clone(&interrupts));
+                move || {
+                    if Flags::new(&*memory, 2).unwrap().raise(flag) {
+                        interrupts.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            };
+            let first = loom::thread::spawn(host(1));
+            let second = loom::thread::spawn(host(2));
+            let flags = Flags::new(&*memory, 2).unwrap();
+            let seen: Vec<u16> = flags.take_all(2).collect();
+            first.join().unwrap();
+            second.join().unwrap();
+            let late: Vec<u16> = flags.take_all(2).collect();
+            assert_eq!(seen.len() + late.len(), 2, "{seen:?} {late:?}");
+            assert_eq!(interrupts.load(Ordering::SeqCst), 2);
+        });
+    }
+}
