@@ -9,6 +9,8 @@
 //! | [`request`] | descriptors, and the memory that they are about, of virtio-scsi queues |
 //! | [`cdb`] | SCSI commands to a disk, a protected disk and a CD drive |
 //! | [`control`] | what clients send to the control socket |
+//! | [`vmbus`] | channel messages, GPADLs, packets, and what a peer does to a ring |
+//! | [`storvsp`] | packets to a host, and a host's answers |
 //! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
 
 pub mod backing;
@@ -18,3 +20,5 @@ pub mod input;
 pub mod machine;
 pub mod pci;
 pub mod request;
+pub mod storvsp;
+pub mod vmbus;
