@@ -41,6 +41,8 @@ pub struct Control(pub u64);
 impl Control {
     const FAST: u64 = 1 << 16;
     const NESTED: u64 = 1 << 31;
+    /// Size of a variable header, in units of 8 bytes.
+    const VARIABLE_HEADER: u64 = 0x3ff << 17;
     /// Repetitions asked for, in bits 32 to 43, and where to begin, in bits 48 to 59.
     const REPETITIONS: u64 = 0x0fff_0fff << 32;
     const RESERVED: u64 = 0xf000_f000_7800_0000;
@@ -72,9 +74,10 @@ impl Control {
         self.0 & Self::NESTED != 0
     }
 
-    /// Whether it is a call without repetitions that sets no reserved bit, as both calls here are.
+    /// Whether it is a call without repetitions and variable header that sets no reserved bit,
+    /// as both calls here are.
     pub const fn is_simple(self) -> bool {
-        self.0 & (Self::RESERVED | Self::REPETITIONS) == 0
+        self.0 & (Self::RESERVED | Self::REPETITIONS | Self::VARIABLE_HEADER) == 0
     }
 }
 
@@ -221,6 +224,8 @@ mod tests {
         assert_eq!(control.0, 0x1_005d);
         assert!(control.is_fast() && control.is_simple() && !control.is_nested());
         assert_eq!(control.code(), SIGNAL_EVENT);
+        assert!(!Control(1 << 17).is_simple());
+        assert!(!Control(1 << 26).is_simple());
         assert!(!Control(1 << 27).is_simple());
         assert!(!Control(1 << 32).is_simple());
         assert!(!Control(1 << 48).is_simple());
