@@ -114,6 +114,13 @@ disk() {
 	[ -b "$NODE" ] && echo "$NODE"
 }
 
+# disk_busy NAME: the block device has reads or writes in flight.
+disk_busy() {
+	local reads writes
+	read -r reads writes <"/sys/class/block/$1/inflight"
+	[ $((reads + writes)) != 0 ]
+}
+
 # disk_gone N: the guest has none of that number.
 disk_gone() { ! disk "$1" >/dev/null; }
 

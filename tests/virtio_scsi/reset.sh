@@ -23,8 +23,6 @@ load() {
 	echo $? >"/tmp/status.$1"
 }
 
-busy() { [ "$(cut -c 1-9 "/sys/class/block/$1/inflight" | tr -d ' ')" != 0 ]; }
-
 ended_well() {
 	cat "/tmp/load.$1"
 	[ "$(cat "/tmp/status.$1")" = 0 ]
@@ -37,7 +35,7 @@ slow=$(disk 3)
 load 3 10 &
 load 0 40 &
 for number in 1 2 3 4; do
-	until_true 5 busy "${slow##*/}"
+	until_true 5 disk_busy "${slow##*/}"
 	check "reset $number of the slow disk, busy" diskcheck reset "$slow"
 	sleep 0.3
 done

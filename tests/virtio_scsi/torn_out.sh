@@ -19,8 +19,6 @@ doomed() {
 
 has_ended() { [ -e /tmp/doomed.ended ]; }
 
-busy() { [ "$(tr -d ' 0' <"/sys/class/block/$1/inflight")" ]; }
-
 check "driver loads" driver_load
 # What its disk holds in the end is left to chance.
 rm -f /tmp/leaves.2
@@ -31,7 +29,7 @@ for number in 1 2; do
 	disk 2 >/dev/null
 	rm -f /tmp/doomed.ended
 	doomed "$NODE" >/tmp/doomed 2>&1 &
-	check "it is written to" until_true 20 busy "${NODE##*/}"
+	check "it is written to" until_true 20 disk_busy "${NODE##*/}"
 	check "tear it out" host tear-controller
 	check "what was in flight ends" until_true 60 has_ended
 	check "its disk is gone" until_true 30 disk_gone 2
