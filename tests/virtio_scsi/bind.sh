@@ -21,8 +21,6 @@ device() { ls "$bus" | grep '^virtio[0-9]'; }
 
 no_disks() { [ -z "$(ls /sys/class/scsi_disk)" ]; }
 
-busy() { [ "$(tr -d ' 0' <"/sys/class/block/$1/inflight")" ]; }
-
 check "driver loads" driver_load
 disk_known 0
 virtio=$(device)
@@ -37,7 +35,7 @@ check "contents are unchanged" disk_verify 0 --direct
 slow=$(disk 3)
 rm -f /tmp/leaves.3
 diskcheck write --disk 3 --generation 999 --direct --jobs 8 --io-size 4K "$slow" >/tmp/load 2>&1 &
-until_true 5 busy "${slow##*/}"
+until_true 5 disk_busy "${slow##*/}"
 check "unbind under load" sh -c "echo $virtio >$bus/unbind"
 wait
 check "requests were ended" test -s /tmp/load
