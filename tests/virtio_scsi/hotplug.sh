@@ -77,4 +77,6 @@ check "the neighbour, every block" disk_verify 0 --direct
 check "the first comes back with what was written" host add 2
 check "it is found" until_true 30 disk 2
 check "content of the first" disk_verify 2 --direct
+check "it goes for good" host remove 2
+check "it is gone" until_true 30 disk_gone 2
 check "driver unloads" driver_unload

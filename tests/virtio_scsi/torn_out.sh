@@ -20,6 +20,7 @@ doomed() {
 has_ended() { [ -e /tmp/doomed.ended ]; }
 
 check "driver loads" driver_load
+check "the disk that is going to go is not there yet" disk_gone 2
 # What its disk holds in the end is left to chance.
 rm -f /tmp/leaves.2
 before=$(pci_functions)
