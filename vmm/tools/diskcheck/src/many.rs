@@ -67,7 +67,7 @@ pub fn each(
         Ok(())
     };
     let results: Vec<Result<()>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(&serve)).collect();
+        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(serve)).collect();
         let ended = threads.into_iter().map(|thread| thread.join());
         ended
             .map(|result| result.unwrap_or_else(|_| bail!("a thread panicked")))
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn each_disk_is_worked_on_once_and_the_wrong_ones_are_named() {
-        let text: String = (0..20).map(|disk| format!("{disk} 1 /dev/x\n")).collect();
-        let entries = read(text.as_bytes()).unwrap();
+        let lines: Vec<_> = (0..20).map(|disk| format!("{disk} 1 /dev/x")).collect();
+        let entries = read(lines.join("\n").as_bytes()).unwrap();
         for at_once in [1, 4, 64] {
             let seen = Mutex::new(Vec::new());
             each(&entries, at_once, |entry| {
