@@ -51,7 +51,7 @@ const FEW_SEGMENTS: usize = 3;
 /// # Invariants
 ///
 /// - Every segment lies in `memory`, which is there if there are segments.
-/// - `len` is the sum of the segments' lengths.
+/// - No segment is empty, and `len` is the sum of their lengths.
 #[derive(Clone, Debug, Default)]
 pub struct SgList {
     memory: Option<GuestMemory>,
@@ -141,6 +141,10 @@ impl SgList {
             rest.push(*segment);
         }
         self.segments.truncate(index.saturating_add(1));
+        // INVARIANT: a cut between two segments leaves nothing of the second.
+        if self.segments.last().is_some_and(|last| last.len == 0) {
+            self.segments.pop();
+        }
         self.len = self.len.min(at);
         rest
     }
@@ -313,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_between_segments_leaves_no_empty_one() {
+        let pieces = [segment(BASE, 8), segment(BASE + 64, 4)];
+        for (at, kept) in [(0, 0), (7, 1), (8, 1), (9, 2), (12, 2), (13, 2)] {
+            let mut list = SgList::new(&memory(), pieces).unwrap();
+            let rest = list.split_off(at);
+            assert_eq!(list.segments().len(), kept, "{at}");
+            assert_eq!(list.len() + rest.len(), 12);
+        }
+    }
+
+    #[test]
     fn crosses_regions_and_segments() {
         let memory = memory();
         let list = SgList::new(
@@ -372,6 +387,8 @@ mod tests {
             let n = list.read_at(0, &mut head);
             let m = rest.read_at(0, &mut tail);
             prop_assert_eq!([&head[..n], &tail[..m]].concat(), model);
+            let mut pieces = list.segments().iter().chain(rest.segments());
+            prop_assert!(pieces.all(|piece| piece.len > 0));
         }
     }
 }
