@@ -100,7 +100,9 @@ survives "requests that are dropped" kind=drop,lun=1,count=2
 survives "needs reset" kind=needs-reset
 # Events.
 survives "events of any kind" kind=events,number=100,seed=4
-survives "missed events" kind=events,number=20,event=1,reason=1,missed=on
+# Each has the driver look at what there is while a scan adds to it.
+survives "missed events" kind=events,number=100,event=1,reason=1,missed=on
+survives "missed events once more" kind=events,number=100,event=1,reason=1,missed=on
 # What the configuration says.
 configured "no queues" kind=config,field=num_queues,value=0
 configured "all queues" kind=config,field=num_queues,value=65535

@@ -15,6 +15,10 @@ use kernel::{
     device,
     error::to_result,
     prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic, //
+    },
     time::msecs_to_jiffies, //
 };
 
@@ -155,9 +159,28 @@ impl Device {
         unsafe { bindings::scsi_rescan_device(self.sdev.as_ptr()) };
     }
 
-    /// Asks the device whether it is there, by an INQUIRY.
+    /// Whether somebody is still setting the device up, after having found it.
+    ///
+    /// The SCSI layer has such a device in its list before it has allocated what counts the
+    /// device's commands (`budget_map`). It counts no command until then. One that is sent before
+    /// and ends after that would be uncounted from a place far outside of the map.
+    fn is_being_set_up(&self) -> bool {
+        // SAFETY: The device is valid by the type invariant; others may change the field.
+        let state = unsafe { Atomic::from_ptr(&raw mut (*self.sdev.as_ptr()).sdev_state) };
+        // What comes with the other states was written before.
+        matches!(
+            state.load(Acquire),
+            bindings::scsi_device_state_SDEV_CREATED
+                | bindings::scsi_device_state_SDEV_CREATED_BLOCK
+        )
+    }
+
+    /// Asks the device whether it is there, by an INQUIRY, unless it is still being set up.
     pub fn presence(&self) -> Presence {
         const INQUIRY: u8 = 0x12;
+        if self.is_being_set_up() {
+            return Presence::Unknown;
+        }
         let cdb = [INQUIRY, 0, 0, 0, Self::INQUIRY_LEN as u8, 0];
         let mut data = [0u8; Self::INQUIRY_LEN];
         // SAFETY: The device is valid by the type invariant. The CDB has the length that its
