@@ -99,13 +99,15 @@ impl Buffers {
 /// # Invariants
 ///
 /// `head` was taken from the available ring of `queue` for this object alone.
-/// Dropping the object puts it on the used ring, so each chain is returned
-/// exactly once, whatever becomes of the code that holds it.
+/// Dropping the object puts it on the used ring unless it `is_returned`, so
+/// each chain is returned exactly once, whatever becomes of the code that holds
+/// it.
 pub struct Chain {
     queue: Arc<VirtQueue>,
     head: u16,
     buffers: Buffers,
     written: u32,
+    is_returned: bool,
 }
 
 impl Chain {
@@ -116,6 +118,7 @@ impl Chain {
             head,
             buffers,
             written: 0,
+            is_returned: false,
         }
     }
 
@@ -149,10 +152,26 @@ impl Chain {
     pub fn complete(mut self, written: u32) {
         self.written = written;
     }
+
+    /// The same, and then does `after`, for which nobody who waits for the
+    /// queue to be [idle](VirtQueue::wait_idle) takes it to be.
+    pub fn complete_then(mut self, written: u32, after: impl FnOnce(&VirtQueue)) {
+        self.written = written;
+        self.give_back();
+        after(&self.queue);
+    }
+
+    fn give_back(&mut self) {
+        if !self.is_returned {
+            self.is_returned = true;
+            self.queue.push(self.head, self.written);
+        }
+    }
 }
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        self.queue.push(self.head, self.written);
+        self.give_back();
+        self.queue.landed();
     }
 }

@@ -278,7 +278,6 @@ impl VirtQueue {
         self.counters.completions.inc();
         let announcement = self.with_ring(|ring, memory| ring.put(memory, head, written));
         self.announce(announcement.flatten());
-        self.landed();
     }
 
     /// Puts one more element on the used ring, whatever it says: for a device

@@ -93,6 +93,20 @@ fn a_dropped_chain_comes_back_too() {
 }
 
 #[test]
+fn the_queue_is_idle_only_after_what_follows_a_chain() {
+    let mut rig = rig(true);
+    rig.guest.describe_chain(0, &[(BUFFER, 16, 0)]);
+    rig.guest.offer(0);
+    let chain = rig.queue.pop().unwrap();
+    chain.complete_then(0, |queue| {
+        assert_eq!(queue.in_flight(), 1);
+        queue.put_raw(7, 0);
+    });
+    assert_eq!(rig.queue.in_flight(), 0);
+    assert_eq!(rig.guest.take_used(), [(0, 0), (7, 0)]);
+}
+
+#[test]
 fn indirect_chains_may_be_longer_than_the_queue() {
     let mut rig = rig(true);
     let buffers: Vec<_> = (0..20).map(|i| (BUFFER + i * 64, 64, WRITE)).collect();

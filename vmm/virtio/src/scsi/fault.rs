@@ -279,20 +279,21 @@ pub(super) fn complete(used: &[Effect], chain: Chain, mut written: u32) {
     if used.is_empty() {
         return chain.complete(written);
     }
-    let (queue, head) = (chain.queue().clone(), chain.head());
+    let head = chain.head();
     for (kind, _) in used {
         match *kind {
             FaultKind::UsedLength { len } => written = len,
-            FaultKind::UsedUnknown { id } => queue.put_raw(id, 0),
+            FaultKind::UsedUnknown { id } => chain.queue().put_raw(id, 0),
             _ => {}
         }
     }
-    chain.complete(written);
-    for (kind, _) in used {
-        match *kind {
-            FaultKind::UsedTwice {} => queue.put_raw(head.into(), written),
-            FaultKind::UsedIndex { ahead } => queue.skip_used(ahead),
-            _ => {}
+    chain.complete_then(written, |queue| {
+        for (kind, _) in used {
+            match *kind {
+                FaultKind::UsedTwice {} => queue.put_raw(head.into(), written),
+                FaultKind::UsedIndex { ahead } => queue.skip_used(ahead),
+                _ => {}
+            }
         }
-    }
+    });
 }
