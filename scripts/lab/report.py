@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .gist import gist
 from .ktap import Result, Stream
 from .machine import Machine
 
@@ -69,15 +70,15 @@ class Progress:
         if stream.running:
             self.say(f"     {slug}: {stream.running.name}")
 
-    def verdict(self, verdict: Verdict) -> None:
-        """A case is decided."""
+    def verdict(self, verdict: Verdict, *, brief: bool = False) -> None:
+        """A case is decided; `brief` shows no more of a failure than what matters most."""
         if verdict.skip:
             self.say(f"skip {verdict.title}: {verdict.skip}")
         elif verdict.ok:
             self.say(f"ok   {verdict.title} ({verdict.seconds:.1f} s)")
         else:
             self.say(f"FAIL {verdict.title}: {verdict.reason}")
-            for line in verdict.scene:
+            for line in gist(verdict.scene) if brief else verdict.scene:
                 self.say(f"     | {line}")
             if verdict.log:
                 self.say(f"     see {verdict.log}")
@@ -108,7 +109,7 @@ class Summary:
             progress.say(f"the lab itself failed, boot repeated: {death}")
         for verdict in self.verdicts:
             if verdict.skip or not verdict.ok:
-                progress.verdict(verdict)
+                progress.verdict(verdict, brief=True)
 
     def write(self, out: Path) -> None:
         """Leaves results.json and results.ktap."""
