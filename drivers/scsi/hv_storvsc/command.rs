@@ -3,7 +3,10 @@
 //! How a SCSI command becomes a packet, and an answer its result.
 
 use crate::{
-    hba::Hba,
+    hba::{
+        errno,
+        Hba, //
+    },
     settings::{
         low_water,
         Kind,
@@ -83,10 +86,6 @@ fn refuse(hba: &Hba, unsent: Unsent<Hba>) -> Result<(), Busy<Hba>> {
         }
     }
     Ok(())
-}
-
-fn errno(error: Error) -> u64 {
-    error.to_errno().unsigned_abs().into()
 }
 
 /// The packet for a command, unless none can express it. The limits of the host are such that this
@@ -250,10 +249,10 @@ mod tests {
     fn only_a_whole_answer_is_one() {
         let packet = Packet::answer(0);
         let bytes = packet.as_bytes();
-        assert_eq!(answer(bytes).is_some(), true);
-        assert_eq!(answer(&bytes[..63]).is_none(), true);
-        assert_eq!(answer(&[]).is_none(), true);
+        assert!(answer(bytes).is_some());
+        assert!(answer(&bytes[..63]).is_none());
+        assert!(answer(&[]).is_none());
         let notice = Packet::notice(Operation::ENUMERATE_BUS);
-        assert_eq!(answer(notice.as_bytes()).is_none(), true);
+        assert!(answer(notice.as_bytes()).is_none());
     }
 }

@@ -193,17 +193,17 @@ mod tests {
         assert_eq!(notes.next(), Some((unit(1), FollowUp::Remove)));
         assert_eq!(notes.next(), Some((unit(2), FollowUp::Rescan)));
         assert_eq!(notes.next(), None);
-        assert_eq!(notes.is_empty(), true);
+        assert!(notes.is_empty());
     }
 
     #[test]
     fn too_many_notes_are_about_all() {
         let mut notes = Notes::new();
         for lun in 0..=ROOM as u64 {
-            assert_eq!(notes.all, false);
+            assert!(!notes.all);
             notes.add(unit(lun), FollowUp::Remove);
         }
-        assert_eq!(notes.all, true);
-        assert_eq!(notes.is_empty(), false);
+        assert!(notes.all);
+        assert!(!notes.is_empty());
     }
 }

@@ -3,7 +3,10 @@
 //! What guest and host agree on before anything else.
 
 use crate::{
-    hba::Hba,
+    hba::{
+        errno,
+        Hba, //
+    },
     settings::Kind, //
 };
 use guest::cpus;
@@ -52,11 +55,7 @@ fn ask(hba: &Hba, packet: &Packet) -> Result<Packet> {
     match hba.init.ask(hba, packet) {
         // There are just no more channels then.
         Err(error) if is_optional && error != ENODEV => {
-            dev_err!(
-                hba.dev,
-                "no answer to what sub-channels there are: {:?}\n",
-                error
-            );
+            hba.complain("no sub-channels, error", errno(error));
             Ok(Packet::answer(status::INVALID_DEVICE_REQUEST))
         }
         result => result,
@@ -66,23 +65,12 @@ fn ask(hba: &Hba, packet: &Packet) -> Result<Packet> {
 fn refused(hba: &Hba, error: HandshakeError) -> Error {
     match error {
         HandshakeError::NoVersion => {
-            dev_err!(
-                hba.dev,
-                "the host speaks no version of storvsp that we do\n"
-            );
+            let [.., oldest] = Version::LINUX;
+            hba.complain("host speaks no version from this on", oldest.0.into());
         }
-        HandshakeError::Refused {
-            asked,
-            operation,
-            status,
-        } => {
-            dev_err!(
-                hba.dev,
-                "operation {} of the handshake refused: operation {}, status {:#x}\n",
-                asked.0,
-                operation.0,
-                status
-            );
+        HandshakeError::Refused { asked, status, .. } => {
+            hba.complain("operation of the handshake refused", asked.0.into());
+            hba.complain("its status", status.into());
         }
         HandshakeError::Unexpected => {}
     }

@@ -49,6 +49,11 @@ use protocol::storvsp::{
     TRANSACTION_UNSOLICITED, //
 };
 
+/// The number of an error, for messages.
+pub(crate) fn errno(error: Error) -> u64 {
+    error.to_errno().unsigned_abs().into()
+}
+
 /// A controller as its driver has it.
 #[pin_data]
 pub(crate) struct Hba {

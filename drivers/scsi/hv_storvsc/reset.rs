@@ -6,7 +6,10 @@
 //! So a controller that has been told to end its commands and still has any is cut off: its
 //! channels are closed, and nothing reaches the host any more before the driver is bound again.
 
-use crate::hba::Hba;
+use crate::hba::{
+    errno,
+    Hba, //
+};
 use guest::scsi::{
     EhCommand,
     Recovery, //
@@ -35,7 +38,7 @@ pub(crate) fn run(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
     let Err(error) = result else {
         return Recovery::Success;
     };
-    dev_err!(hba.dev, "bus reset failed: {:?}\n", error);
+    hba.complain("bus reset failed, error", errno(error));
     // User space may ask for a reset of what works.
     if !command.is_reset_ioctl() {
         stop(hba);
@@ -72,10 +75,7 @@ pub(crate) fn drain(hba: &Hba) -> Result {
 
 /// Cuts the controller off, which ends its commands.
 pub(crate) fn stop(hba: &Hba) {
-    dev_err!(
-        hba.dev,
-        "{} commands not returned: device stopped\n",
-        hba.channels.in_flight()
-    );
+    let count = hba.channels.in_flight();
+    hba.complain("device stopped, commands not returned", count as u64);
     hba.channels.stop();
 }

@@ -254,9 +254,6 @@ mod tests {
         assert_eq!(settings.max_transfer(Kind::Scsi, 4095), 0);
         let largest = settings.max_transfer(Kind::Scsi, u32::MAX);
         // With an offset there is one page more.
-        assert_eq!(
-            (largest / PAGE + 1) * 8 + OVERHEAD <= 128 * 1024 - PAGE,
-            true
-        );
+        assert!((largest / PAGE + 1) * 8 + OVERHEAD <= 128 * 1024 - PAGE);
     }
 }

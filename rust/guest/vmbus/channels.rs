@@ -255,7 +255,7 @@ impl<H: Handler> Channels<H> {
             // open.
             let dev =
                 unsafe { device::Device::<device::Normal>::from_raw(&raw mut (*device).device) };
-            dev_err!(dev, "failed to open sub-channel: {:?}\n", error);
+            dev_err!(dev, "failed to open sub-channel: {}\n", error.to_errno());
         }
     }
 

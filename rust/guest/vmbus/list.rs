@@ -139,17 +139,32 @@ impl Routes {
         self.first.load_acquire()
     }
 
-    /// The channels of all other CPUs, from the next one on, those of the same NUMA node ahead.
-    pub(super) fn others(&self, cpu: usize) -> impl Iterator<Item = RawChannel> + '_ {
+    /// The channel of another CPU that `is_good`: of those of the same NUMA node if there is one,
+    /// else of all, and of those the one of the next CPU.
+    #[inline]
+    pub(super) fn find_other(
+        &self,
+        cpu: usize,
+        is_good: impl Fn(RawChannel) -> bool,
+    ) -> Option<RawChannel> {
         let near = node(cpu as u32);
-        let (before, after) = self.by_cpu.split_at(cpu.min(self.by_cpu.len()));
-        // `chain` has two meanings where the kernel's prelude is in scope.
-        let next = after.iter().zip(cpu..).skip(1);
-        let around = Iterator::chain(next, before.iter().zip(0..));
-        let nearby = around
-            .clone()
-            .filter(move |(_, cpu)| node(*cpu as u32) == near);
-        Iterator::chain(nearby, around).map(|(route, _)| route.load_acquire())
+        let mut far = None;
+        let mut other = cpu;
+        for _ in 0..self.by_cpu.len() {
+            other = other.wrapping_add(1);
+            if other >= self.by_cpu.len() {
+                other = 0;
+            }
+            let channel = self.of(other);
+            if channel.is_null() || !is_good(channel) {
+                continue;
+            }
+            if node(other as u32) == near {
+                return Some(channel);
+            }
+            far = far.or(Some(channel));
+        }
+        far
     }
 
     fn clear(&self) {

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_header_says_how_long_it_is() {
         let mut room = [const { MaybeUninit::new(u64::MAX) }; 4];
-        assert_eq!(PageList::new(&mut room, 0x1234, 0x8000).is_some(), true);
+        assert!(PageList::new(&mut room, 0x1234, 0x8000).is_some());
         // SAFETY: All of them were written.
         let words = room.map(|word| unsafe { word.assume_init() });
         assert_eq!(words, [0, 0, 1 << 32, 0x234 << 32 | 0x8000]);

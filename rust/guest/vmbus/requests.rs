@@ -236,7 +236,7 @@ mod tests {
         let second = requests.put(numbered(1)?).map_err(|_| EINVAL)?;
         assert_eq!(requests.count(), 2);
         assert_eq!(requests.take(second).map(|request| *request.0), Some(1));
-        assert_eq!(requests.take(second).is_none(), true);
+        assert!(requests.take(second).is_none());
         assert_eq!(requests.take(first).map(|request| *request.0), Some(0));
         assert_eq!(requests.count(), 0);
         Ok(())
@@ -248,8 +248,8 @@ mod tests {
         let first = requests.put(numbered(0)?).map_err(|_| EINVAL)?;
         drop(requests.take(first));
         let second = requests.put(numbered(0)?).map_err(|_| EINVAL)?;
-        assert_eq!(first == second, false);
-        assert_eq!(requests.take(first).is_none(), true);
+        assert!(first != second);
+        assert!(requests.take(first).is_none());
         assert_eq!(requests.count(), 1);
         Ok(())
     }
@@ -259,7 +259,7 @@ mod tests {
         let requests = Requests::new(1)?;
         let id = requests.put(numbered(0)?).map_err(|_| EINVAL)?;
         for other in [0, 2, id + 1, u64::MAX, u64::MAX - 2, id | 1 << 63] {
-            assert_eq!(requests.take(other).is_none(), true);
+            assert!(requests.take(other).is_none());
         }
         assert_eq!(requests.count(), 1);
         Ok(())
@@ -268,8 +268,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_given_back() -> Result {
         let requests = Requests::new(1)?;
-        assert_eq!(requests.put(numbered(1)?).is_err(), true);
-        assert_eq!(requests.put(numbered(0)?).is_ok(), true);
+        assert!(requests.put(numbered(1)?).is_err());
+        assert!(requests.put(numbered(0)?).is_ok());
         let mut drained = 0;
         requests.drain(|_| drained += 1);
         assert_eq!((drained, requests.count()), (1, 0));

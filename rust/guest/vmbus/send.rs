@@ -136,11 +136,11 @@ impl<H: Handler> Channels<H> {
     #[inline(never)]
     fn pick_other(&self, cpu: usize, own: RawChannel, low_water: u32) -> RawChannel {
         let routes = self.routes();
-        let is_good = |channel: &RawChannel| {
-            // SAFETY: By the invariant of `Routes`.
-            !channel.is_null() && unsafe { has_room(*channel, low_water) }
+        let is_good = |channel| {
+            // SAFETY: By the invariant of `Routes`; those that are looked at are not null.
+            unsafe { has_room(channel, low_water) }
         };
-        if let Some(other) = routes.others(cpu).find(is_good) {
+        if let Some(other) = routes.find_other(cpu, is_good) {
             return other;
         }
         // SAFETY: By the invariant of `Routes`; it is not null.
