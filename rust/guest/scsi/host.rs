@@ -282,7 +282,11 @@ impl Limits {
             (*shost).max_channel = self.channels.saturating_sub(1);
             (*shost).max_id = self.targets;
             (*shost).max_lun = self.luns;
-            (*shost).virt_boundary_mask = self.gap_boundary;
+            if self.gap_boundary != 0 {
+                // Without gaps a piece may be as long as it likes.
+                (*shost).virt_boundary_mask = self.gap_boundary;
+                (*shost).max_segment_size = u32::MAX;
+            }
             (*shost).set_no_write_same(self.no_write_same.into());
             (*shost).prot_capabilities = capabilities;
             (*shost).prot_guard_type = guard;

@@ -46,6 +46,9 @@ use kernel::{
     }, //
 };
 
+/// How often packets are taken from a channel that the host has taken away.
+const LAST_TURNS: u32 = 100;
+
 /// How channels are opened.
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -183,8 +186,9 @@ impl<H: Handler> Channels<H> {
         // SAFETY: Valid by the safety requirement, and these fields of a closed channel are its
         // driver's. The user data is only read.
         // INVARIANT: The state and the callback are those for open channels.
-        let result = to_result(unsafe {
+        to_result(unsafe {
             (*channel).per_channel_state = ptr::from_ref(self).cast_mut().cast();
+            (*channel).change_target_cpu_callback = Some(on_target_cpu::<H>);
             (*channel).max_pkt_size = plan.max_packet;
             // Ids are ours: the bus sends them as they are.
             (*channel).next_request_id_callback = None;
@@ -201,12 +205,7 @@ impl<H: Handler> Channels<H> {
                 Some(on_event::<H>),
                 channel.cast(),
             )
-        });
-        if result.is_ok() {
-            // SAFETY: As above.
-            unsafe { (*channel).change_target_cpu_callback = Some(on_target_cpu::<H>) };
-        }
-        result
+        })
     }
 
     /// From here on sub-channels that the host offers are opened, and used. To be called before
@@ -322,11 +321,9 @@ impl<H: Handler> Channels<H> {
             // SAFETY: It is open, as it is in the list, which nobody changes without the lock of
             // the state. The bus takes no packets from one that is taken away: it has seen to that
             // before it has said so.
-            unsafe {
-                if is_rescinded(channel) {
-                    self.take_packets(channel);
-                }
-            }
+            let more = || unsafe { is_rescinded(channel) && self.take_packets(channel) };
+            // A host that goes on for ever is not waited for.
+            let _ = (0..LAST_TURNS).all(|_| more());
         }
         self.list.lock().clear(&self.routes);
         // Who has found a channel may still be sending.

@@ -55,20 +55,20 @@ pub(super) extern "C" fn on_event<H: Handler>(context: *mut c_void) {
 
 impl<H: Handler> Channels<H> {
     /// Takes the packets that are on a channel, but no longer than the budget allows: the bus calls
-    /// again if there are more.
+    /// again if there are more. Returns whether there may be.
     ///
     /// # Safety
     ///
     /// `channel` must be open, and nobody else may take packets from it.
-    pub(super) unsafe fn take_packets(&self, channel: RawChannel) {
+    pub(super) unsafe fn take_packets(&self, channel: RawChannel) -> bool {
         let Some(handler) = self.handler() else {
-            return;
+            return false;
         };
         let deadline = jiffies().wrapping_add(msecs_to_jiffies(BUDGET_MS));
         // SAFETY: By the safety requirement.
         let mut next = unsafe { bindings::hv_pkt_iter_first(channel) };
         if next.is_null() {
-            return;
+            return false;
         }
         // The difference is negative, as a signed number, until it is time.
         while !next.is_null() && (jiffies().wrapping_sub(deadline) as isize) <= 0 {
@@ -84,6 +84,7 @@ impl<H: Handler> Channels<H> {
         }
         // SAFETY: By the safety requirement.
         unsafe { bindings::hv_pkt_iter_close(channel) };
+        !next.is_null()
     }
 }
 
