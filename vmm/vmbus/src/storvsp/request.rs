@@ -13,7 +13,7 @@ use hospes_scsi::{
 };
 use protocol::scsi::lun::Lun;
 use protocol::scsi::opcode;
-use protocol::scsi::sense::{asc, Sense, SenseKey};
+use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 use protocol::scsi::status;
 use protocol::storvsp::outcome::{answer, Ending};
 use protocol::storvsp::request::{
@@ -26,9 +26,16 @@ use vm_memory::GuestAddress;
 
 use super::port::Port;
 
-/// What a guest is told of a target that does not exist: nothing can be there
-/// (SPC-5, section 6.6.2), in 36 bytes.
-const NO_TARGET: [u8; 5] = [0x7f, 0, 5, 2, 31];
+/// What INQUIRY says of a target that does not exist: nothing can be there (SPC-5,
+/// section 6.6.2). The rest is zero.
+const NOTHING_THERE: [u8; 36] = {
+    let mut data = [0; 36];
+    (data[0], data[2], data[3], data[4]) = (0x7f, 5, 2, 31);
+    data
+};
+/// What REPORT LUNS says of it: a list of no units. With an error guests would go
+/// on to look for them one by one.
+const NO_UNITS: [u8; 8] = [0; 8];
 
 /// Why a command is not carried out.
 #[derive(Debug, Error)]
@@ -49,8 +56,8 @@ pub(super) struct Request {
     port: Arc<Port>,
     transaction: u64,
     request: ScsiRequest,
-    /// Where the data of an INQUIRY goes, which guests take for a success always.
-    inquiry: Option<SgList>,
+    /// Where to say that a target is not there, and what, if the guest asks for that.
+    absent: Option<(SgList, &'static [u8])>,
 }
 
 impl Request {
@@ -61,7 +68,7 @@ impl Request {
             port,
             transaction,
             request,
-            inquiry: None,
+            absent: None,
         }
     }
 
@@ -76,9 +83,11 @@ impl Request {
             Direction::None => SgList::empty(),
             _ => list(memory, data, command.transfer_length)?,
         };
-        if command.cdb().first() == Some(&opcode::INQUIRY) {
-            self.inquiry = Some(list.clone());
-        }
+        self.absent = match command.cdb().first() {
+            Some(&opcode::INQUIRY) => Some((list.clone(), &NOTHING_THERE)),
+            Some(&opcode::REPORT_LUNS) => Some((list.clone(), &NO_UNITS)),
+            _ => None,
+        };
         let Some(at) = unit_of(command.address) else {
             return Ok(None);
         };
@@ -101,7 +110,7 @@ impl Request {
     /// Answers with what became of the command.
     pub(super) fn complete(self, outcome: Outcome) {
         match outcome {
-            Outcome::Completed(response) if says_no_unit(&response) => self.end(&Ending::NoUnit),
+            Outcome::Completed(response) if says_no_unit(&response) => self.end_without_unit(),
             Outcome::Completed(response) => self.end(&Ending::Status {
                 status: response.status,
                 transferred: u32::try_from(response.transferred).unwrap_or(u32::MAX),
@@ -117,18 +126,30 @@ impl Request {
 
     /// Answers for a target that is not there.
     pub(super) fn end_without_target(self) {
-        let Some(list) = &self.inquiry else {
-            return self.end(&Ending::NoUnit);
+        let Some((list, data)) = &self.absent else {
+            return self.end_without_unit();
         };
-        let mut data = [0; 36];
-        for (to, from) in data.iter_mut().zip(NO_TARGET) {
-            *to = from;
-        }
-        let transferred = u32::try_from(list.write_at(0, &data)).unwrap_or(0);
+        let transferred = u32::try_from(list.write_at(0, data)).unwrap_or(0);
         self.end(&Ending::Status {
             status: status::GOOD,
             transferred,
             sense: &[],
+        });
+    }
+
+    /// Answers for a unit that is not there.
+    ///
+    /// Linux then removes the unit, for which it looks at target and number only: a
+    /// unit on another path is removed in its place. So other paths get sense data.
+    fn end_without_unit(self) {
+        if self.request.path == 0 {
+            return self.end(&Ending::NoUnit);
+        }
+        let sense = Sense::illegal(asc::LOGICAL_UNIT_NOT_SUPPORTED).encode(Format::Fixed);
+        self.end(&Ending::Status {
+            status: status::CHECK_CONDITION,
+            transferred: 0,
+            sense: sense.as_slice(),
         });
     }
 

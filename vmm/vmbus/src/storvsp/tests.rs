@@ -265,23 +265,36 @@ fn units_that_are_not_there_are_told_apart() {
     assert_eq!(rig.data(1), [0x7f]);
     let answer = rig.execute(5, &TEST_UNIT_READY, Direction::None, 0);
     assert_eq!(answer.srb_status, srb::INVALID_LUN);
-    for address in [
-        Address {
-            target: 1,
-            ..Address::default()
-        },
-        Address {
-            path: 8,
-            ..Address::default()
-        },
+    let other_target = Address {
+        target: 1,
+        ..Address::default()
+    };
+    let other_path = Address {
+        path: 8,
+        ..Address::default()
+    };
+    for (address, status) in [
+        (other_target, srb::INVALID_LUN),
+        (other_path, srb::ERROR | srb::AUTOSENSE_VALID),
     ] {
         let request = ScsiRequest::new(address, &TEST_UNIT_READY, Direction::None, 0, true);
         let packet = Packet::with(Operation::EXECUTE_SRB, &request.unwrap());
         rig.driver.send(&rig.guest, 1, Data::InBand, &packet);
         let (_, _, packet) = rig.driver.receive(&rig.guest);
         let answer: ScsiRequest = packet.get();
-        assert_eq!(answer.srb_status, srb::INVALID_LUN, "{address:?}");
+        assert_eq!(answer.srb_status, status, "{address:?}");
     }
+    // Guests look for units where there is no target, too.
+    let report_luns = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0];
+    let request = ScsiRequest::new(other_target, &report_luns, Direction::In, 16, true);
+    let packet = Packet::with(Operation::EXECUTE_SRB, &request.unwrap());
+    let words = [U64::from(RangeHeader::new(16, 0)), U64::new(DATA >> 12)];
+    let data = Data::GpaDirect(Ranges::new(&words, 1).unwrap());
+    rig.driver.send(&rig.guest, 2, data, &packet);
+    let (_, _, packet) = rig.driver.receive(&rig.guest);
+    let answer: ScsiRequest = packet.get();
+    assert_eq!(answer.srb_status, srb::SUCCESS);
+    assert_eq!(rig.data(8), [0; 8]);
 }
 
 #[test]
