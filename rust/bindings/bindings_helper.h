@@ -16,6 +16,7 @@
 #include <linux/blk-mq.h>
 #include <linux/completion.h>
 #include <linux/device.h>
+#include <linux/hyperv.h>
 #include <linux/interrupt.h>
 #include <linux/mempool.h>
 #include <linux/module.h>
@@ -41,4 +42,5 @@
 #include <uapi/linux/virtio_ring.h>
 
 /* Constants that bindgen does not see through. */
+const blist_flags_t RUST_CONST_HELPER_BLIST_REPORTLUN2 = BLIST_REPORTLUN2;
 const blist_flags_t RUST_CONST_HELPER_BLIST_TRY_VPD_PAGES = BLIST_TRY_VPD_PAGES;

@@ -45,6 +45,12 @@ impl Completion {
         unsafe { bindings::complete_all(self.inner.get()) };
     }
 
+    /// Something else is to happen, and was not yet. Nobody may be waiting.
+    pub fn reset(&self) {
+        // SAFETY: Initialised by `new`, pinned since.
+        unsafe { bindings::reinit_completion(self.inner.get()) };
+    }
+
     /// Waits until it happens, but no longer than `timeout_ms`. Sleeps.
     ///
     /// # Errors
@@ -75,6 +81,8 @@ mod tests {
         completion.complete_all();
         assert_eq!(completion.wait_timeout(1), Ok(()));
         assert_eq!(completion.wait_timeout(1), Ok(()));
+        completion.reset();
+        assert_eq!(completion.wait_timeout(1), Err(ETIMEDOUT));
         Ok(())
     }
 }

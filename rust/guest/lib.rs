@@ -4,10 +4,13 @@
 //! `kernel` crate does not have.
 //!
 //! - [`virtio`]: drivers of virtio devices, their configuration space and virtqueues;
+//! - [`vmbus`]: drivers of devices on Hyper-V's VMBus, their channels, and what hosts are asked for;
 //! - [`scsi`]: SCSI hosts and commands;
-//! - [`virtio_scsi`]: what joins the two, SCSI commands as requests of a virtqueue;
+//! - [`virtio_scsi`], [`vmbus_scsi`]: what joins them, SCSI commands as requests of a virtqueue or of
+//!   channels;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
 //! - [`counters`]: what a driver counts, in debugfs;
+//! - [`cpus`]: how many processors there are;
 //! - [`alloc`], [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
 //!   the same name.
 //!
@@ -20,6 +23,7 @@
 pub mod alloc;
 pub mod completion;
 pub mod counters;
+pub mod cpus;
 pub mod device_cell;
 mod lock;
 pub mod param;
@@ -28,6 +32,8 @@ pub mod ratelimit;
 pub mod scsi;
 pub mod virtio;
 pub mod virtio_scsi;
+pub mod vmbus;
+pub mod vmbus_scsi;
 mod word;
 pub mod work;
 

@@ -8,30 +8,45 @@
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
 use core::cell::UnsafeCell;
+use core::mem::size_of;
 use core::ptr;
 use kernel::bindings;
 
-/// The value of an unsigned parameter, which user space may change at any time.
+/// The value of a parameter, which user space may change at any time.
 #[repr(transparent)]
-pub struct Uint(UnsafeCell<u32>);
+pub struct Param<T>(UnsafeCell<T>);
 
-// SAFETY: All accesses are single volatile ones of an aligned word, here and in `param_set_uint`.
-unsafe impl Sync for Uint {}
+/// The value of an unsigned parameter.
+pub type Uint = Param<u32>;
 
-impl Uint {
+/// The value of a signed parameter.
+pub type Int = Param<i32>;
+
+// SAFETY: All accesses are single volatile ones of an aligned word, here and in `param_set_uint`
+// and `param_set_int`.
+unsafe impl<T: Copy> Sync for Param<T> {}
+
+impl<T: Copy> Param<T> {
     /// A parameter that has `default` until it is set.
-    pub const fn new(default: u32) -> Self {
+    pub const fn new(default: T) -> Self {
+        const { assert!(size_of::<T>() == size_of::<u32>()) };
         Self(UnsafeCell::new(default))
     }
 
     /// The value now.
-    pub fn get(&self) -> u32 {
+    pub fn get(&self) -> T {
         // SAFETY: The pointer is valid; see `Sync` for others that write.
         unsafe { ptr::read_volatile(self.0.get()) }
     }
 
+    /// Changes the value, for one that makes no sense.
+    pub fn set(&self, value: T) {
+        // SAFETY: As in `get`.
+        unsafe { ptr::write_volatile(self.0.get(), value) };
+    }
+
     #[doc(hidden)]
-    pub const fn as_ptr(&self) -> *mut u32 {
+    pub const fn as_ptr(&self) -> *mut T {
         self.0.get()
     }
 }
@@ -60,13 +75,31 @@ unsafe impl Sync for Descriptor {}
 /// ```
 #[macro_export]
 macro_rules! module_param_uint {
+    ($($param:tt)*) => {
+        $crate::module_param!(Uint, "uint", param_ops_uint, $($param)*);
+    };
+}
+
+/// Declares a signed module parameter with mode bits, as
+/// [`module_param_uint!`](crate::module_param_uint) does an unsigned one.
+#[macro_export]
+macro_rules! module_param_int {
+    ($($param:tt)*) => {
+        $crate::module_param!(Int, "int", param_ops_int, $($param)*);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! module_param {
     (
+        $type:ident, $type_name:literal, $ops:ident,
         $(#[$attr:meta])*
         static $name:ident: $default:expr, mode: $mode:expr, description: $description:literal $(,)?
     ) => {
         $(#[$attr])*
         #[allow(non_upper_case_globals, reason = "user space knows it by this name")]
-        static $name: $crate::param::Uint = $crate::param::Uint::new($default);
+        static $name: $crate::param::$type = $crate::param::$type::new($default);
 
         const _: () = {
             #[used(compiler)]
@@ -78,7 +111,7 @@ macro_rules! module_param_uint {
                     mod_: unsafe {
                         ::core::ptr::from_ref(&::kernel::bindings::__this_module).cast_mut()
                     },
-                    ops: ::core::ptr::addr_of!(::kernel::bindings::param_ops_uint),
+                    ops: ::core::ptr::addr_of!(::kernel::bindings::$ops),
                     perm: $mode,
                     level: -1,
                     flags: 0,
@@ -87,7 +120,7 @@ macro_rules! module_param_uint {
                     },
                 });
 
-            const TYPE: &str = ::core::concat!("parmtype=", ::core::stringify!($name), ":uint\0");
+            const TYPE: &str = ::core::concat!("parmtype=", ::core::stringify!($name), ":", $type_name, "\0");
             #[used(compiler)]
             #[link_section = ".modinfo"]
             static TYPE_INFO: [u8; TYPE.len()] = $crate::param::bytes(TYPE);

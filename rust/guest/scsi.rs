@@ -40,8 +40,10 @@ pub use self::device::{
     Presence, //
 };
 pub use self::driver::{
+    DeviceConfig,
     DeviceSetup,
     Driver,
+    Geometry,
     Timeout, //
 };
 pub use self::eh::{

@@ -22,14 +22,19 @@ const _: () = assert!(cfg!(target_arch = "x86_64"));
 #[repr(transparent)]
 pub(crate) struct Word<T = u32>(UnsafeCell<T>);
 
-// SAFETY: All accesses are single volatile ones of an aligned word.
-unsafe impl Sync for Word {}
-
-// SAFETY: As above. What the pointer may be used for is not this type's matter.
-unsafe impl<T> Sync for Word<*mut T> {}
+// SAFETY: All accesses are single volatile ones of an aligned word. What a pointer may be used for
+// is not this type's matter.
+unsafe impl<T: Plain> Sync for Word<T> {}
 
 // SAFETY: As above.
-unsafe impl<T> Send for Word<*mut T> {}
+unsafe impl<T: Plain> Send for Word<T> {}
+
+impl Word<u32> {
+    /// An integer.
+    pub(crate) const fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+}
 
 impl<T> Word<*mut T> {
     /// A pointer that is null until it is set.

@@ -70,7 +70,7 @@ impl scsi::Driver for Ram {
     const PROC_NAME: &'static CStr = c_str!("sample_scsi_ram");
 
     fn queue_command(&self, mut command: Command<Self>) -> Result<(), Busy<Self>> {
-        if command.unit() != (Unit { id: 0, lun: 0 }) {
+        if command.unit() != Unit::FIRST {
             command.complete(HostByte::BAD_TARGET, Status::GOOD);
             return Ok(());
         }

@@ -109,13 +109,22 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
         words += ["--time-limit", str(boot.limit)]
     if boot.host:
         words += ["--serial", "stdout,stdin", "--control", f"path={CONTROL}"]
-    if machine.module == "virtio_scsi":
-        protected = any(unit.protection for unit in machine.disks.units)
-        words += ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"
-                  + (",protection=on" if protected else "")]
+    if controller := _hospes_controller(machine):
+        words += controller
         for unit in machine.disks.attached:
             words += _hospes_unit(unit)
     return [*words, *boot.words]
+
+
+def _hospes_controller(machine: Machine) -> list[str]:
+    """What the driver under test drives."""
+    if machine.module == "virtio_scsi":
+        protected = any(unit.protection for unit in machine.disks.units)
+        return ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"
+                + (",protection=on" if protected else "")]
+    if machine.module == "hv_storvsc":
+        return ["--personality", "hyperv", "--scsi", f"vmbus,id=s0,channels={machine.vcpus}"]
+    return []
 
 
 def _trusting(append: str) -> str:

@@ -25,6 +25,8 @@ for module in /modules/ours/*.ko; do
 	name=${name%.ko}
 	# A helper of the tests has no unit tests, and may refuse to load alone.
 	grep -qa kunit "$module" || continue
+	# So does a driver for Hyper-V anywhere else.
+	grep -qa '^alias=vmbus:\|[^[:print:]]alias=vmbus:' "$module" && continue
 	check "$name" suites "$name"
 	while read -r line; do
 		case $line in ok\ *) total=$((total + 1)) ;; esac

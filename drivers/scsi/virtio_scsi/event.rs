@@ -226,6 +226,7 @@ fn lookup(host: &HostRef, lun: Lun) -> Option<scsi::Device> {
 
 fn unit(lun: Lun, form: u64) -> Unit {
     Unit {
+        channel: 0,
         id: lun.target().into(),
         lun: form,
     }

@@ -132,6 +132,7 @@ fn host_limits(hba: &Hba, limits: &Limits) -> scsi::Limits {
         segments: limits.segments,
         sectors: limits.sectors,
         cdb_len: CDB_SIZE as u16,
+        channels: 1,
         targets: limits.targets.into(),
         luns: limits.luns.into(),
         protection: if hba.protection {
@@ -139,5 +140,7 @@ fn host_limits(hba: &Hba, limits: &Limits) -> scsi::Limits {
         } else {
             scsi::Protection::None
         },
+        gap_boundary: 0,
+        no_write_same: false,
     }
 }

@@ -166,8 +166,8 @@ impl Packet {
     /// Fills in what depends on the operation.
     pub fn set<P: Payload>(&mut self, payload: &P) {
         const { assert!(size_of::<P>() <= PAYLOAD_SIZE) };
-        let bytes = self.payload.iter_mut().zip(payload.as_bytes());
-        bytes.for_each(|(to, from)| *to = *from);
+        // It fits, as was asserted.
+        let _ = payload.write_to_prefix(&mut self.payload);
     }
 }
 

@@ -23,6 +23,10 @@ use core::{
     ptr::NonNull,
     slice, //
 };
+use kernel::error::{
+    code::ENOMEM,
+    Result, //
+};
 
 /// What is behind each `struct scsi_cmnd`: the wrapper's own, then the driver's private data.
 ///
@@ -78,6 +82,8 @@ impl<P> Slot<P> {
 /// Which logical unit of which target a command is for, in the integers of the SCSI layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unit {
+    /// The bus, of those that the host has.
+    pub channel: u32,
     /// The target.
     pub id: u32,
     /// The logical unit number, with the address method in it.
@@ -85,17 +91,24 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// The first unit of the first target of the first bus.
+    pub const FIRST: Self = Self {
+        channel: 0,
+        id: 0,
+        lun: 0,
+    };
+
     /// # Safety
     ///
     /// `cmd` must be a valid command.
     #[inline]
     pub(super) unsafe fn of(cmd: *mut bindings::scsi_cmnd) -> Self {
         // SAFETY: A valid command has a device, for which it holds a reference.
-        let (id, lun) = unsafe {
+        let (channel, id, lun) = unsafe {
             let sdev = (*cmd).device;
-            ((*sdev).id, (*sdev).lun)
+            ((*sdev).channel, (*sdev).id, (*sdev).lun)
         };
-        Self { id, lun }
+        Self { channel, id, lun }
     }
 }
 
@@ -252,6 +265,13 @@ impl<T: Driver> Command<T> {
         unsafe { Unit::of(self.cmd.as_ptr()) }
     }
 
+    /// The number of its host in the system.
+    #[inline]
+    pub fn host_number(&self) -> u32 {
+        // SAFETY: Valid by the type invariant; a valid command has a device, and that a host.
+        unsafe { (*(*(*self.cmd.as_ptr()).device).host).host_no }
+    }
+
     /// The tag of the command: no other command of the host has it at the same time.
     #[inline]
     pub fn tag(&self) -> u32 {
@@ -283,6 +303,49 @@ impl<T: Driver> Command<T> {
             bindings::dma_data_direction::DMA_BIDIRECTIONAL => Direction::Both,
             _ => Direction::None,
         }
+    }
+
+    /// Whether the device takes several commands at a time.
+    #[inline]
+    pub fn is_tagged(&self) -> bool {
+        // SAFETY: Valid by the type invariant; a valid command has a device. Others may change
+        // other bits of the same word, hence no reference that lasts.
+        unsafe { (*(*self.cmd.as_ptr()).device).tagged_supported() != 0 }
+    }
+
+    /// A number for the command that no other of the host has at the same time, below the number
+    /// of hardware queues times the depth of each.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        let tag = self.tag() & bindings::BLK_MQ_UNIQUE_TAG_MASK;
+        // SAFETY: Valid by the type invariant; a valid command has a device, and that a host.
+        let depth = unsafe { (*(*(*self.cmd.as_ptr()).device).host).can_queue };
+        usize::from(self.queue())
+            .wrapping_mul(depth as usize)
+            .wrapping_add(tag as usize)
+    }
+
+    /// Maps the data for DMA. Returns the number of pieces, 0 if there is no data.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    #[inline]
+    pub(crate) fn map_data(&mut self) -> Result<u32> {
+        // SAFETY: Valid by the type invariant, and the data is the driver's.
+        let count = unsafe { bindings::scsi_dma_map(self.cmd.as_ptr()) };
+        u32::try_from(count).map_err(|_| ENOMEM)
+    }
+
+    /// Undoes `map_data`.
+    ///
+    /// # Safety
+    ///
+    /// The data must be mapped, and nobody use it by that any more.
+    #[inline]
+    pub(crate) unsafe fn unmap_data(&mut self) {
+        // SAFETY: Valid by the type invariant; the rest is by the safety requirement.
+        unsafe { bindings::scsi_dma_unmap(self.cmd.as_ptr()) };
     }
 
     /// Length of the data in bytes.

@@ -57,7 +57,7 @@ impl HostRef {
         unsafe { bindings::scsi_scan_host(self.shost.as_ptr()) };
     }
 
-    /// Looks for the devices of a target.
+    /// Looks for the devices of a target of the first bus.
     pub fn scan_target(&self, id: u32) {
         // SAFETY: Valid by the type invariant; the parent of a target is its host.
         unsafe {
@@ -78,14 +78,17 @@ impl HostRef {
     /// `ENODEV` if there is none, or what the SCSI layer says.
     pub fn add(&self, unit: Unit) -> Result {
         // SAFETY: Valid by the type invariant.
-        to_result(unsafe { bindings::scsi_add_device(self.shost.as_ptr(), 0, unit.id, unit.lun) })
+        to_result(unsafe {
+            bindings::scsi_add_device(self.shost.as_ptr(), unit.channel, unit.id, unit.lun)
+        })
     }
 
     /// The device that is known for `unit`.
     pub fn lookup(&self, unit: Unit) -> Option<Device> {
         // SAFETY: Valid by the type invariant.
-        let sdev =
-            unsafe { bindings::scsi_device_lookup(self.shost.as_ptr(), 0, unit.id, unit.lun) };
+        let sdev = unsafe {
+            bindings::scsi_device_lookup(self.shost.as_ptr(), unit.channel, unit.id, unit.lun)
+        };
         // INVARIANT: What the lookup returns comes with a reference.
         NonNull::new(sdev).map(|sdev| Device { sdev })
     }
@@ -173,6 +176,19 @@ impl Device {
             bindings::scsi_device_state_SDEV_CREATED
                 | bindings::scsi_device_state_SDEV_CREATED_BLOCK
         )
+    }
+
+    /// Asks the device whether it is ready, unless it is still being set up, and leaves it at
+    /// that: what is of interest is what its driver sees of the answer.
+    pub fn poke(&self) {
+        if self.is_being_set_up() {
+            return;
+        }
+        let timeout = msecs_to_jiffies(Self::INQUIRY_TIMEOUT_MS) as c_int;
+        // SAFETY: Valid by the type invariant. Without a place for sense data there is none.
+        unsafe {
+            bindings::scsi_test_unit_ready(self.sdev.as_ptr(), timeout, 1, ptr::null_mut());
+        }
     }
 
     /// Asks the device whether it is there, by an INQUIRY, unless it is still being set up.

@@ -13,6 +13,10 @@ use crate::bindings;
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
+    time::{
+        msecs_to_jiffies,
+        Msecs, //
+    },
     ThisModule, //
 };
 
@@ -103,6 +107,11 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Recovery::Failed
     }
 
+    /// Resets all that the host has. Sleeps.
+    fn reset_host(&self, _command: &EhCommand<'_, Self>) -> Recovery {
+        Recovery::Failed
+    }
+
     /// What to do with a command that takes longer than it should. Must not sleep.
     fn timed_out(&self) -> Timeout {
         Timeout::Recover
@@ -110,6 +119,26 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// A device is about to be looked for.
     fn init_device(_device: &mut DeviceSetup<'_>) {}
+
+    /// A device was found, and is about to be used.
+    fn configure_device(&self, _device: &mut DeviceConfig<'_>) {}
+
+    /// What a disk of so many sectors of 512 bytes has of heads, sectors and cylinders, for
+    /// programs that ask for that.
+    fn geometry(_sectors: u64) -> Geometry {
+        Geometry::default()
+    }
+}
+
+/// The shape that programs of old expect a disk to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Geometry {
+    /// Heads.
+    pub heads: u8,
+    /// Sectors of a track.
+    pub sectors: u8,
+    /// Cylinders.
+    pub cylinders: u32,
 }
 
 /// A device that is about to be looked for.
@@ -137,6 +166,74 @@ impl DeviceSetup<'_> {
     /// Has the vital product data pages read even from a device that seems too old for them.
     pub fn try_vital_product_data(&mut self) {
         // SAFETY: Valid by the type invariant, and the field is a setting.
-        unsafe { (*self.sdev).sdev_bflags = bindings::BLIST_TRY_VPD_PAGES };
+        unsafe { (*self.sdev).sdev_bflags |= bindings::BLIST_TRY_VPD_PAGES };
+    }
+
+    /// Has the units of its target listed even if it seems too old for that.
+    pub fn try_report_luns(&mut self) {
+        // SAFETY: As above.
+        unsafe { (*self.sdev).sdev_bflags |= bindings::BLIST_REPORTLUN2 };
+    }
+}
+
+/// A device that was found, and is about to be used.
+///
+/// # Invariants
+///
+/// `sdev` is a valid device during `'a`, with a request queue, and its settings are not used by
+/// others yet.
+pub struct DeviceConfig<'a> {
+    sdev: *mut bindings::scsi_device,
+    _borrow: PhantomData<&'a mut ()>,
+}
+
+impl DeviceConfig<'_> {
+    /// # Safety
+    ///
+    /// `sdev` must be valid for as long as what is returned, with a request queue, and be set up by
+    /// the caller only.
+    pub(super) unsafe fn new(sdev: *mut bindings::scsi_device) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            sdev,
+            _borrow: PhantomData,
+        }
+    }
+
+    /// The name of its vendor, with spaces behind it.
+    pub fn vendor(&self) -> [u8; 8] {
+        // SAFETY: Valid by the type invariant. The name is part of the INQUIRY data, which is there
+        // when a device was found.
+        let name = unsafe { (*self.sdev).vendor };
+        name.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// After how many milliseconds a command takes longer than it should.
+    pub fn set_timeout(&mut self, timeout: Msecs) {
+        // SAFETY: Valid by the type invariant.
+        unsafe {
+            bindings::blk_queue_rq_timeout(
+                (*self.sdev).request_queue,
+                msecs_to_jiffies(timeout) as c_uint,
+            )
+        };
+    }
+
+    /// It cannot say which commands it knows.
+    pub fn no_report_opcodes(&mut self) {
+        // SAFETY: Valid by the type invariant, and the field is a setting.
+        unsafe { (*self.sdev).set_no_report_opcodes(1) };
+    }
+
+    /// Whether WRITE SAME is never sent to it.
+    pub fn set_no_write_same(&mut self, never: bool) {
+        // SAFETY: As above.
+        unsafe { (*self.sdev).set_no_write_same(never.into()) };
+    }
+
+    /// It is to be taken for one of SPC-3, whatever it says.
+    pub fn claim_spc_3(&mut self) {
+        // SAFETY: As above.
+        unsafe { (*self.sdev).scsi_level = bindings::SCSI_SPC_3 as c_char };
     }
 }

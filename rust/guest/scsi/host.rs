@@ -50,12 +50,19 @@ pub struct Limits {
     pub sectors: u32,
     /// Bytes in the command descriptor block.
     pub cdb_len: u16,
-    /// Targets.
+    /// Buses.
+    pub channels: u32,
+    /// Targets on each bus.
     pub targets: u32,
     /// Logical units of each target, as the SCSI layer counts them.
     pub luns: u64,
     /// What becomes of protection information.
     pub protection: Protection,
+    /// No gaps: all pieces of data but the first begin at a multiple of this plus one, and all but
+    /// the last end there. 0 if there may be gaps.
+    pub gap_boundary: usize,
+    /// Whether WRITE SAME is never sent.
+    pub no_write_same: bool,
 }
 
 impl Limits {
@@ -68,9 +75,12 @@ impl Limits {
         segments: 128,
         sectors: 1024,
         cdb_len: 16,
+        channels: 1,
         targets: 1,
         luns: 1,
         protection: Protection::None,
+        gap_boundary: 0,
+        no_write_same: false,
     };
 }
 
@@ -209,6 +219,12 @@ impl<T: Driver> Host<T> {
         })
     }
 
+    /// The number of the host in the system.
+    pub fn number(&self) -> u32 {
+        // SAFETY: Valid by the type invariant.
+        unsafe { (*self.shost.as_ptr()).host_no }
+    }
+
     /// A reference to the host.
     pub fn reference(&self) -> HostRef {
         // SAFETY: Valid by the type invariant.
@@ -263,9 +279,15 @@ impl Limits {
             (*shost).sg_tablesize = self.segments;
             (*shost).max_sectors = self.sectors;
             (*shost).max_cmd_len = self.cdb_len;
-            (*shost).max_channel = 0;
+            (*shost).max_channel = self.channels.saturating_sub(1);
             (*shost).max_id = self.targets;
             (*shost).max_lun = self.luns;
+            if self.gap_boundary != 0 {
+                // Without gaps a piece may be as long as it likes.
+                (*shost).virt_boundary_mask = self.gap_boundary;
+                (*shost).max_segment_size = u32::MAX;
+            }
+            (*shost).set_no_write_same(self.no_write_same.into());
             (*shost).prot_capabilities = capabilities;
             (*shost).prot_guard_type = guard;
             if capabilities != 0 {

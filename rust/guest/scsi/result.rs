@@ -11,6 +11,12 @@ pub struct HostByte(u8);
 impl HostByte {
     /// Nothing: the status of the target tells all.
     pub const OK: Self = Self(bindings::scsi_host_status_DID_OK as u8);
+    /// There is no connection to the device any more.
+    pub const NO_CONNECT: Self = Self(bindings::scsi_host_status_DID_NO_CONNECT as u8);
+    /// The command is to be sent again.
+    pub const REQUEUE: Self = Self(bindings::scsi_host_status_DID_REQUEUE as u8);
+    /// A command that was passed through failed; whoever sent it is to be told.
+    pub const PASSTHROUGH: Self = Self(bindings::scsi_host_status_DID_PASSTHROUGH as u8);
     /// The host was busy.
     pub const BUS_BUSY: Self = Self(bindings::scsi_host_status_DID_BUS_BUSY as u8);
     /// There is no such target, or it is gone.

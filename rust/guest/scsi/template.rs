@@ -9,6 +9,7 @@ use super::{
     command::Slot,
     host::HostData,
     Command,
+    DeviceConfig,
     DeviceSetup,
     Driver,
     EhCommand,
@@ -62,6 +63,21 @@ impl<T: Driver> Template<T> {
             },
             eh_device_reset_handler: if T::HAS_RESET_DEVICE {
                 Some(Self::reset_device)
+            } else {
+                None
+            },
+            eh_host_reset_handler: if T::HAS_RESET_HOST {
+                Some(Self::reset_host)
+            } else {
+                None
+            },
+            bios_param: if T::HAS_GEOMETRY {
+                Some(Self::geometry)
+            } else {
+                None
+            },
+            sdev_configure: if T::HAS_CONFIGURE_DEVICE {
+                Some(Self::configure_device)
             } else {
                 None
             },
@@ -154,6 +170,38 @@ impl<T: Driver> Template<T> {
     extern "C" fn reset_device(cmd: *mut bindings::scsi_cmnd) -> c_int {
         // SAFETY: The SCSI layer passes a valid command of a host with this template.
         unsafe { Self::recover(cmd, T::reset_device) }
+    }
+
+    extern "C" fn reset_host(cmd: *mut bindings::scsi_cmnd) -> c_int {
+        // SAFETY: The SCSI layer passes a valid command of a host with this template.
+        unsafe { Self::recover(cmd, T::reset_host) }
+    }
+
+    extern "C" fn configure_device(
+        sdev: *mut bindings::scsi_device,
+        _limits: *mut bindings::queue_limits,
+    ) -> c_int {
+        // SAFETY: The SCSI layer passes a valid device, with its queue, which it sets up in this
+        // thread only, of a host that is registered.
+        unsafe {
+            HostData::<T>::driver((*sdev).host).configure_device(&mut DeviceConfig::new(sdev));
+        }
+        0
+    }
+
+    extern "C" fn geometry(
+        _sdev: *mut bindings::scsi_device,
+        _disk: *mut bindings::gendisk,
+        sectors: bindings::sector_t,
+        to: *mut c_int,
+    ) -> c_int {
+        let geometry = T::geometry(sectors);
+        let cylinders = c_int::try_from(geometry.cylinders).unwrap_or(c_int::MAX);
+        // SAFETY: There is room for three numbers.
+        unsafe {
+            *to.cast() = [geometry.heads.into(), geometry.sectors.into(), cylinders];
+        }
+        0
     }
 
     /// Runs an EH callback, and does not believe in success while the driver has the command:

@@ -67,6 +67,13 @@ class Commands(unittest.TestCase):
         self.assertIn("stdout,stdin", words)
         self.assertEqual(words[-1], "--x")
 
+    def test_controller_of_another_hypervisor(self):
+        machine = replace(self.MACHINE, module="hv_storvsc", driver="c", vcpus=4)
+        words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertIn("hyperv", words)
+        self.assertIn("vmbus,id=s0,channels=4", words)
+        self.assertEqual(words.count("--disk"), 2)
+
     def test_qemu(self):
         machine = replace(self.MACHINE, vmm="qemu", disks=Disks("1x4M+1x2M:ro+cd"))
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))

@@ -6,7 +6,9 @@
 //! ([`interrupt`]) and accesses from a bus ([`bus`]), owns no global state and
 //! counts what it does ([`counters`]). It can therefore be tested against a
 //! model of its guest, with no KVM in sight. Where it has threads of its own,
-//! they are started by [`thread`], which confines them.
+//! they are started by [`thread`], which confines them; [`worker`] has those
+//! that serve queues. [`limit`] says how often a guest may cause a message in the
+//! log.
 
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -14,5 +16,7 @@
 pub mod bus;
 pub mod counters;
 pub mod interrupt;
+pub mod limit;
 pub mod memory;
 pub mod thread;
+pub mod worker;

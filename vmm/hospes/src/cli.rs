@@ -53,6 +53,13 @@ pub struct RunOptions {
     /// Number of vCPUs, 1 to 64 [default 1].
     #[arg(long, value_name = "N")]
     cpus: Option<u64>,
+    /// The hypervisor that the guest sees: kvm or hyperv [default kvm].
+    #[arg(long, value_name = "NAME")]
+    personality: Option<String>,
+    /// The newest version of VMBus that the guest can have, 4.0 to 5.3
+    /// [default 5.3].
+    #[arg(long, value_name = "VERSION")]
+    vmbus_max_version: Option<String>,
     /// The processor that the guest sees: host, haswell or opteron-g5, with
     /// features added and taken out: `haswell,-rtm,+svm` [default host].
     #[arg(long, value_name = "MODEL")]
@@ -183,6 +190,8 @@ impl RunOptions {
             ("kernel", &self.kernel),
             ("initrd", &self.initrd),
             ("cmdline", &self.cmdline),
+            ("personality", &self.personality),
+            ("vmbus_max_version", &self.vmbus_max_version),
             ("cpu_model", &self.cpu_model),
             ("seccomp", &self.seccomp),
             ("memory", &self.memory),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What is on the PCI bus, by name, and how it comes and goes.
+//! What is on the PCI bus and on VMBus, by name, and how it comes and goes.
 //!
 //! A device goes in one of two ways. In order: the guest is asked, its driver
 //! lets go, and the guest ejects the device, which calls [`Devices::eject`] on
-//! a vCPU's thread. By surprise: it is taken away at once, and the guest is
+//! a vCPU's thread, or releases its channels. By surprise: it is taken away at once, and the guest is
 //! told after. The list is locked for as long as it takes to look at it or to
 //! change it, never while a device works, so that a vCPU waits for nobody.
 
@@ -13,11 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hospes_device::counters::Counted;
 use hospes_pci::device::PciDevice;
 use hospes_pci::root::{RootBus, Slot};
+use hospes_vmbus::device::Device;
+use hospes_vmbus::storvsp::Storvsp;
+use hospes_vmbus::VmBus;
 use serde::Serialize;
 use serde_json::{json, Map, Value};
 
 use crate::acpi::slots::{Eject, Slots};
+use crate::hyperv::platform::Platform;
 use crate::refusal::Refusal;
+use crate::storage::transport::Transport;
 use crate::storage::Controller;
 
 /// Whether a device is going to stay.
@@ -46,7 +51,7 @@ pub struct Description {
     pub id: String,
     /// What it is.
     pub kind: &'static str,
-    /// Where it is, as bus:device.function.
+    /// Where it is, as bus:device.function, or its instance on VMBus.
     pub address: String,
     /// Whether it is going to stay.
     pub state: Presence,
@@ -55,10 +60,27 @@ pub struct Description {
     pub units: Option<usize>,
 }
 
+/// Where a device is.
+#[derive(Clone)]
+enum Place {
+    Pci(Slot),
+    Vmbus(Arc<Storvsp>),
+}
+
+impl Place {
+    /// The place as users see it.
+    fn address(&self) -> String {
+        match self {
+            Self::Pci(slot) => slot.to_string(),
+            Self::Vmbus(device) => device.identity().instance.to_string(),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Entry {
     id: String,
-    slot: Slot,
+    place: Place,
     presence: Presence,
     /// None for what every machine has.
     controller: Option<Arc<Controller>>,
@@ -70,7 +92,7 @@ impl Entry {
         Description {
             id: self.id.clone(),
             kind: controller.map_or("pvpanic", Controller::kind),
-            address: self.slot.to_string(),
+            address: self.place.address(),
             state: self.presence,
             units: controller.map(Controller::len),
         }
@@ -82,15 +104,22 @@ pub struct Devices {
     root: Arc<RootBus>,
     /// None if the guest does not look for changes.
     slots: Option<Arc<Slots>>,
+    /// None if the guest is none of Hyper-V.
+    hyperv: Option<Arc<Platform>>,
     entries: Mutex<Vec<Entry>>,
 }
 
 impl Devices {
     /// None yet, on the bus `root`.
-    pub fn new(root: Arc<RootBus>, slots: Option<Arc<Slots>>) -> Arc<Self> {
+    pub fn new(
+        root: Arc<RootBus>,
+        slots: Option<Arc<Slots>>,
+        hyperv: Option<Arc<Platform>>,
+    ) -> Arc<Self> {
         let devices = Arc::new(Self {
             root,
             slots,
+            hyperv,
             entries: Mutex::default(),
         });
         if let Some(slots) = &devices.slots {
@@ -115,8 +144,17 @@ impl Devices {
     ///
     /// A [`Refusal`] if the bus has no place for it.
     pub fn add_controller(&self, controller: &Arc<Controller>) -> Result<(), Refusal> {
-        let device = controller.device();
-        self.insert(controller.id(), device, Some(controller.clone()))
+        match controller.transport() {
+            Transport::Virtio { device, .. } => {
+                self.insert(controller.id(), device.clone(), Some(controller.clone()))
+            }
+            Transport::Vmbus(device) => {
+                let bus = self.bus()?;
+                self.lock().push(on_vmbus(controller, device));
+                bus.offer(device.clone());
+                Ok(())
+            }
+        }
     }
 
     fn insert(
@@ -131,7 +169,7 @@ impl Devices {
             .map_err(|error| Refusal::invalid(format!("{id}: {error}")))?;
         self.lock().push(Entry {
             id: id.to_owned(),
-            slot,
+            place: Place::Pci(slot),
             presence: Presence::Present,
             controller,
         });
@@ -145,19 +183,29 @@ impl Devices {
     /// A [`Refusal`] if its name or all slots are taken, or the guest does not
     /// look for changes.
     pub fn plug(&self, controller: &Arc<Controller>) -> Result<Description, Refusal> {
-        let slots = self.slots()?;
         let mut entries = self.lock();
         let id = controller.id();
         if entries.iter().any(|entry| entry.id == id) {
             return Err(taken(id));
         }
+        let device = match controller.transport() {
+            Transport::Virtio { device, .. } => device.clone(),
+            Transport::Vmbus(device) => {
+                let entry = on_vmbus(controller, device);
+                let description = entry.describe();
+                self.bus()?.offer(device.clone());
+                entries.push(entry);
+                return Ok(description);
+            }
+        };
+        let slots = self.slots()?;
         let slot = self
             .root
-            .plug(controller.device())
+            .plug(device)
             .map_err(|error| Refusal::conflict(format!("{id}: {error}")))?;
         let entry = Entry {
             id: id.to_owned(),
-            slot,
+            place: Place::Pci(slot),
             presence: Presence::Present,
             controller: Some(controller.clone()),
         };
@@ -173,9 +221,8 @@ impl Devices {
     /// # Errors
     ///
     /// A [`Refusal`] if there is no such controller, or it cannot go alone.
-    pub fn remove(&self, id: &str, removal: Removal) -> Result<Description, Refusal> {
-        let slots = self.slots()?;
-        let (description, device) = {
+    pub fn remove(self: &Arc<Self>, id: &str, removal: Removal) -> Result<Description, Refusal> {
+        let (description, place) = {
             let mut entries = self.lock();
             let entry = find(&mut entries, id)?;
             if entry.controller.is_none() {
@@ -183,16 +230,33 @@ impl Devices {
                     "{id} is part of every machine; only controllers can be removed"
                 )));
             }
-            if self.root.functions_of(entry.slot) > 1 {
-                return Err(Refusal::conflict(format!(
-                    "{id} at {} shares its slot with other functions; only a device that has a \
-                     slot to itself can be removed",
-                    entry.slot
-                )));
+            if let Place::Pci(slot) = entry.place {
+                self.check_removable(id, slot)?;
             }
             entry.presence = Presence::Removing;
-            (entry.describe(), entry.slot.device)
+            (entry.describe(), entry.place.clone())
         };
+        match place {
+            Place::Pci(slot) => self.remove_from_pci(slot.device, removal)?,
+            Place::Vmbus(device) => self.remove_from_vmbus(id, &device, removal)?,
+        }
+        Ok(description)
+    }
+
+    /// Whether a device can leave its slot.
+    fn check_removable(&self, id: &str, slot: Slot) -> Result<(), Refusal> {
+        self.slots()?;
+        if self.root.functions_of(slot) > 1 {
+            return Err(Refusal::conflict(format!(
+                "{id} at {slot} shares its slot with other functions; only a device that has a \
+                 slot to itself can be removed"
+            )));
+        }
+        Ok(())
+    }
+
+    fn remove_from_pci(&self, device: u8, removal: Removal) -> Result<(), Refusal> {
+        let slots = self.slots()?;
         match removal {
             Removal::Orderly => slots.request_eject(device),
             Removal::Surprise => {
@@ -200,21 +264,67 @@ impl Devices {
                 slots.vanished();
             }
         }
-        Ok(description)
+        Ok(())
+    }
+
+    fn remove_from_vmbus(
+        self: &Arc<Self>,
+        id: &str,
+        device: &Storvsp,
+        removal: Removal,
+    ) -> Result<(), Refusal> {
+        let (bus, instance) = (self.bus()?, device.identity().instance);
+        match removal {
+            Removal::Orderly => {
+                let (devices, id) = (Arc::downgrade(self), id.to_owned());
+                bus.rescind(instance, move || {
+                    if let Some(devices) = devices.upgrade() {
+                        devices.forget(&id);
+                    }
+                });
+            }
+            Removal::Surprise => {
+                bus.tear(instance);
+                self.forget(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a device of VMBus that is gone.
+    fn forget(&self, id: &str) {
+        let removed: Vec<_> = {
+            let mut entries = self.lock();
+            let (removed, rest) =
+                (std::mem::take(&mut *entries).into_iter()).partition(|entry| entry.id == id);
+            *entries = rest;
+            removed
+        };
+        // Not while the list is locked: what is dropped may wait for its threads.
+        drop(removed);
+    }
+
+    fn bus(&self) -> Result<&VmBus, Refusal> {
+        let bus = self.hyperv.as_ref().and_then(|hyperv| hyperv.bus());
+        bus.ok_or_else(|| {
+            Refusal::conflict("the machine has no VMBus; start it with --personality hyperv")
+        })
     }
 
     /// Takes whatever is in a slot off the bus, and forgets it.
     fn take_out(&self, device: u8) {
         let removed: Vec<_> = {
             let mut entries = self.lock();
-            let (removed, rest) = std::mem::take(&mut *entries)
-                .into_iter()
-                .partition(|entry| entry.slot.device == device);
+            let (removed, rest) = std::mem::take(&mut *entries).into_iter().partition(
+                |entry| matches!(entry.place, Place::Pci(slot) if slot.device == device),
+            );
             *entries = rest;
             removed
         };
         for entry in removed {
-            self.root.unplug(entry.slot);
+            if let Place::Pci(slot) = entry.place {
+                self.root.unplug(slot);
+            }
         }
     }
 
@@ -261,6 +371,44 @@ impl Devices {
     /// Stops every device; nothing comes from them any more.
     pub fn reset(&self) {
         self.root.reset();
+        if let Ok(bus) = self.bus() {
+            bus.reset();
+        }
+    }
+
+    /// Lets no device touch guest memory any more.
+    pub fn pause(&self) {
+        if let Ok(bus) = self.bus() {
+            bus.pause();
+        }
+        for controller in self.controllers() {
+            controller.pause();
+        }
+    }
+
+    /// Undoes [`pause`](Self::pause).
+    pub fn resume(&self) {
+        for controller in self.controllers() {
+            controller.resume();
+        }
+        if let Ok(bus) = self.bus() {
+            bus.resume();
+        }
+    }
+
+    /// The counters of VMBus and what is on it, if there is one.
+    pub fn vmbus_counters(&self) -> Option<Value> {
+        let mut counters = self.bus().ok()?.counters();
+        let entries = self.lock().clone();
+        let devices: Map<_, _> = (entries.into_iter())
+            .filter_map(|entry| {
+                let counters = entry.controller.as_ref()?.transport().counters()?;
+                Some((entry.id, counters))
+            })
+            .collect();
+        let map = counters.as_object_mut()?;
+        map.insert("devices".to_owned(), Value::Object(devices));
+        Some(counters)
     }
 
     fn slots(&self) -> Result<&Slots, Refusal> {
@@ -271,6 +419,16 @@ impl Devices {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A controller on VMBus.
+fn on_vmbus(controller: &Arc<Controller>, device: &Arc<Storvsp>) -> Entry {
+    Entry {
+        id: controller.id().to_owned(),
+        place: Place::Vmbus(device.clone()),
+        presence: Presence::Present,
+        controller: Some(controller.clone()),
     }
 }
 
@@ -303,14 +461,17 @@ impl Counted for Devices {
         let entries = self.lock().clone();
         let pci: Map<_, _> = entries
             .into_iter()
-            .map(|entry| {
-                let function = self.root.function(entry.slot);
+            .filter_map(|entry| {
+                let Place::Pci(slot) = entry.place else {
+                    return None;
+                };
+                let function = self.root.function(slot);
                 let counters = function.map(|function| function.counters());
                 let value = json!({
-                    "address": entry.slot.to_string(),
+                    "address": slot.to_string(),
                     "counters": counters.unwrap_or_default(),
                 });
-                (entry.id, value)
+                Some((entry.id, value))
             })
             .collect();
         Value::Object(pci)

@@ -83,9 +83,7 @@ impl Handle {
     /// Has the guest stand still, then its devices. Doing it twice is no error.
     pub fn pause(&self) -> State {
         if self.vcpus.pause() == State::Paused {
-            for controller in self.devices.controllers() {
-                controller.pause();
-            }
+            self.devices.pause();
             self.devices_paused.store(true, Ordering::Release);
         }
         self.state()
@@ -93,9 +91,7 @@ impl Handle {
 
     /// Has both go on. Doing it twice is no error.
     pub fn resume(&self) -> State {
-        for controller in self.devices.controllers() {
-            controller.resume();
-        }
+        self.devices.resume();
         self.devices_paused.store(false, Ordering::Release);
         self.vcpus.resume();
         self.state()
@@ -220,7 +216,7 @@ impl Handle {
     ///
     /// A [`Refusal`] if there is no such controller.
     pub fn faults(&self, id: &str) -> Result<Vec<FaultStatus>, Refusal> {
-        Ok(self.devices.controller(id)?.faults())
+        self.devices.controller(id)?.faults()
     }
 
     /// Has it do one thing right again, or everything.

@@ -8,10 +8,12 @@
 //! | 0x9fc00 | 0x10_0000 | reserved; ACPI tables from 0xe_0000 |
 //! | 0x10_0000 | at most 0xc000_0000 | RAM; initrd at its end |
 //! | 0xc000_0000 | 0xc010_0000 | ECAM of bus 0 |
+//! | 0xc800_0000 | 0xd000_0000 | registers of devices on VMBus |
 //! | 0xd000_0000 | 0xfec0_0000 | 32-bit BARs |
 //! | 0xfec0_0000 | 0x1_0000_0000 | IOAPIC, LAPIC, KVM's own pages |
 //! | 0x1_0000_0000 | | RAM that did not fit below |
 //! | next multiple of 16 GiB | +16 GiB | 64-bit BARs |
+//! | then | +4 GiB | registers of devices on VMBus |
 
 use std::ops::Range;
 
@@ -47,6 +49,10 @@ pub const ACPI: Range<u64> = 0xe_0000..0x10_0000;
 pub const PCI_HOLE: u64 = 0xc000_0000;
 /// Configuration space of PCI bus 0.
 pub const ECAM: u64 = 0xc000_0000;
+/// Room for registers of devices on VMBus, below 4 GiB.
+pub const VMBUS_MEMORY32: Range<u64> = 0xc800_0000..0xd000_0000;
+/// Size of the room for them above RAM.
+const VMBUS_MEMORY64_LEN: u64 = 4 << 30;
 /// BARs below 4 GiB.
 pub const PCI_MEMORY32: Range<u64> = 0xd000_0000..0xfec0_0000;
 /// I/O BARs.
@@ -99,6 +105,12 @@ pub fn windows(size: u64) -> Windows {
         memory64: start..start.saturating_add(PCI_MEMORY64_LEN),
         io: PCI_IO,
     }
+}
+
+/// The room for registers of devices on VMBus above those windows.
+pub fn vmbus_memory64(windows: &Windows) -> Range<u64> {
+    let start = windows.memory64.end;
+    start..start.saturating_add(VMBUS_MEMORY64_LEN)
 }
 
 #[cfg(test)]

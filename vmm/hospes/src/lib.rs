@@ -4,7 +4,7 @@
 //!
 //! [`config`] says what a machine is made of, [`machine`] assembles it from
 //! KVM's parts ([`kvm`]), a processor model ([`cpu`]), the devices that every
-//! machine has ([`platform`]) and those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
+//! machine has ([`platform`]), those of another hypervisor's guests ([`hyperv`]), and those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
 //! tables ([`acpi`]), runs it, and ends with an [`outcome`]. What is on its PCI
 //! bus ([`devices`]) can change meanwhile, through a [`handle`] that the
 //! [`control`] socket has.
@@ -24,6 +24,7 @@ pub mod control;
 pub mod cpu;
 pub mod devices;
 pub mod handle;
+pub mod hyperv;
 pub mod kvm;
 pub mod layout;
 pub mod limits;

@@ -23,13 +23,14 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use serde_json::Value;
 
 use crate::acpi::slots::{self, Slots};
-use crate::acpi::HotPlug;
+use crate::acpi::{Board, HotPlug};
 use crate::boot::Boot;
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Personality};
 use crate::control::routes;
 use crate::control::server::Server;
 use crate::devices::Devices;
 use crate::handle::Handle;
+use crate::hyperv::platform::Platform;
 use crate::kvm::interrupts::{Interrupts, Vectors};
 use crate::kvm::spaces::Spaces;
 use crate::kvm::stats::Statistics;
@@ -61,6 +62,7 @@ pub struct Machine {
     outcomes: Receiver<Outcome>,
     stopper: Stopper,
     time_limit: Option<Duration>,
+    hyperv: Option<Arc<Platform>>,
     _vm: Arc<VmFd>,
     _memory: GuestMemory,
 }
@@ -99,10 +101,20 @@ impl Machine {
             let device = slots.clone();
             spaces.io.insert(layout::HOTPLUG_PORT, slots::LEN, device)?;
         }
+        let hyperv = match config.personality {
+            Personality::Kvm => None,
+            Personality::Hyperv => Some(Platform::new(&kvm, &vm, &memory)?),
+        };
+        let vcpus = load(&kvm, &vm, &memory, config, hyperv.as_deref())?;
+        if let Some(hyperv) = &hyperv {
+            let settings = hospes_vmbus::Settings {
+                max_version: config.vmbus_max_version.0,
+            };
+            hyperv.start_bus(&vm, &interrupts, config.cpus, settings)?;
+        }
         let vectors = Vectors(interrupts);
-        let devices = Devices::new(root, slots);
+        let devices = Devices::new(root, slots, hyperv.clone());
         add_functions(&devices, config, &memory, &vectors, &stopper)?;
-        let vcpus = load(&kvm, &vm, &memory, config)?;
         let running = Arc::<Running>::default();
         let counters = Arc::new(Counters {
             vcpus: vcpus.iter().map(|_| Arc::default()).collect(),
@@ -140,6 +152,7 @@ impl Machine {
             outcomes,
             stopper,
             time_limit: config.time_limit.map(Duration::from_secs),
+            hyperv,
             _vm: vm,
             _memory: memory,
         })
@@ -157,6 +170,7 @@ impl Machine {
             stopper: self.stopper.clone(),
             stop: stop.clone(),
             gate: self.running.gate.clone(),
+            hyperv: self.hyperv.clone(),
         };
         let mut outcome = match self.start(&context) {
             Ok(()) => self.wait(),
@@ -295,18 +309,26 @@ fn load(
     vm: &VmFd,
     memory: &GuestMemory,
     config: &config::Machine,
+    hyperv: Option<&Platform>,
 ) -> Result<Vec<VcpuFd>> {
     let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
         .map_err(|error| ConfigError(error.to_string()))?;
+    let base = match hyperv {
+        Some(hyperv) => hyperv.leaves(kvm, &base, config::MAX_CPUS)?,
+        None => base,
+    };
     let vcpus: Vec<_> = (0..config.cpus)
-        .map(|index| create_vcpu(vm, &base, index, config))
+        .map(|index| create_vcpu(vm, &base, index, config, hyperv))
         .collect::<Result<_>>()?;
     let windows = layout::windows(config.memory.0);
-    let hot_plug = match config.control {
-        Some(_) => HotPlug::Slots,
-        None => HotPlug::None,
+    let board = Board {
+        hot_plug: match config.control {
+            Some(_) => HotPlug::Slots,
+            None => HotPlug::None,
+        },
+        vmbus: hyperv.is_some(),
     };
-    let rsdp = acpi::write(memory, config.cpus, &windows, hot_plug)?;
+    let rsdp = acpi::write(memory, config.cpus, &windows, &board)?;
     let guest = Boot {
         kernel: &config.kernel,
         initrd: config.initrd.as_deref(),
@@ -322,12 +344,21 @@ fn load(
     Ok(vcpus)
 }
 
-fn create_vcpu(vm: &VmFd, base: &CpuId, index: u8, config: &config::Machine) -> Result<VcpuFd> {
+fn create_vcpu(
+    vm: &VmFd,
+    base: &CpuId,
+    index: u8,
+    config: &config::Machine,
+    hyperv: Option<&Platform>,
+) -> Result<VcpuFd> {
     let vcpu = vm
         .create_vcpu(u64::from(index))
         .map_err(vm::refused("create a vCPU"))?;
     vcpu.set_cpuid2(&cpuid::for_vcpu(base, index, config.cpus))
         .map_err(vm::refused("set a vCPU's CPUID leaves"))?;
+    if let Some(hyperv) = hyperv {
+        hyperv.enable(&vcpu)?;
+    }
     state::set_msrs(&vcpu, config.cpu_model.microcode_msr())?;
     Ok(vcpu)
 }

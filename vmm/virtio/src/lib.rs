@@ -5,11 +5,9 @@
 //! - [`transport`]: a virtio device as a PCI function.
 //! - [`device`]: the seam between a transport and a device.
 //! - [`queue`]: one virtqueue, and the chains that go through it.
-//! - [`worker`]: the threads that serve queues.
 //! - [`scsi`]: the SCSI host.
 //! - [`fault`]: what a device does wrong because it was told to.
-//! - [`notify`], [`counters`], [`limit`]: interrupts and status, statistics,
-//!   and how often a guest may cause a message in the log.
+//! - [`notify`], [`counters`]: interrupts and status, statistics.
 //!
 //! Nothing a guest writes is trusted: descriptors, headers and registers are
 //! copied once and checked, and each request is returned exactly once because
@@ -23,12 +21,10 @@
 pub mod counters;
 pub mod device;
 pub mod fault;
-pub mod limit;
 pub mod notify;
 pub mod queue;
 pub mod scsi;
 pub mod transport;
-pub mod worker;
 
 #[cfg(test)]
 mod testing;

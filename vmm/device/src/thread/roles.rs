@@ -157,6 +157,7 @@ const KVM_MACHINE: &[u64] = &[
     0x4020_ae76, // KVM_IRQFD
     0x4040_ae79, // KVM_IOEVENTFD
     0x4020_aea5, // KVM_SIGNAL_MSI
+    0x4018_aebd, // KVM_HYPERV_EVENTFD
 ];
 
 /// Requests to a vCPU.

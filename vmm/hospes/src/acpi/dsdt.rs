@@ -5,6 +5,8 @@
 //! No PCI function has an interrupt pin, so there is no interrupt routing
 //! table; everything on PCI uses MSI-X.
 
+use std::ops::Range;
+
 use acpi_tables::aml::{
     AddressSpace, AddressSpaceCacheable, Device, EISAName, Interrupt, Memory32Fixed, Name, Package,
     ResourceTemplate, Scope, Zero, IO,
@@ -14,17 +16,26 @@ use acpi_tables::Aml;
 use hospes_pci::bars::Windows;
 use hospes_pci::root::{ECAM_LEN, PORTS_BASE, PORTS_LEN};
 
-use crate::acpi::{bytes, slots, HotPlug, OEM_ID, OEM_REVISION, OEM_TABLE};
+use crate::acpi::{bytes, slots, Board, HotPlug, OEM_ID, OEM_REVISION, OEM_TABLE};
 use crate::layout;
 use crate::platform::{power, rtc, serial};
 
 /// The whole table.
-pub fn build(windows: &Windows, hot_plug: HotPlug) -> Vec<u8> {
+pub fn build(windows: &Windows, board: &Board) -> Vec<u8> {
     let mut table = Sdt::new(*b"DSDT", 36, 2, OEM_ID, OEM_TABLE, OEM_REVISION);
-    for part in [pci(windows), board(), serial_line(), clock(), soft_off()] {
+    for part in [
+        pci(windows),
+        motherboard(),
+        serial_line(),
+        clock(),
+        soft_off(),
+    ] {
         table.append_slice(&part);
     }
-    if hot_plug == HotPlug::Slots {
+    if board.vmbus {
+        table.append_slice(&vmbus(windows));
+    }
+    if board.hot_plug == HotPlug::Slots {
         table.append_slice(&slots::methods());
     }
     table.as_slice().to_vec()
@@ -86,7 +97,7 @@ fn pci(windows: &Windows) -> Vec<u8> {
 
 /// What belongs to the board itself: Linux uses ECAM only if some device
 /// claims its addresses.
-fn board() -> Vec<u8> {
+fn motherboard() -> Vec<u8> {
     let ecam = Memory32Fixed::new(true, layout::ECAM as u32, ECAM_LEN as u32);
     device(
         "MBRD",
@@ -98,6 +109,27 @@ fn board() -> Vec<u8> {
             &ports(layout::HOTPLUG_PORT, slots::LEN),
         ],
     )
+}
+
+/// VMBus, by which Linux knows that there is one, and the room that its devices can
+/// have for registers.
+fn vmbus(windows: &Windows) -> Vec<u8> {
+    let room = |range: Range<u64>| {
+        AddressSpace::new_memory(
+            AddressSpaceCacheable::NotCacheable,
+            true,
+            range.start,
+            range.end.saturating_sub(1),
+            None,
+        )
+    };
+    let low = room(layout::VMBUS_MEMORY32);
+    let high = room(layout::vmbus_memory64(windows));
+    let id = Name::new("_HID".into(), &"VMBUS");
+    let unique = Name::new("_UID".into(), &Zero {});
+    let resources = Name::new("_CRS".into(), &ResourceTemplate::new(vec![&low, &high]));
+    let device = Device::new("VMB0".into(), vec![&id, &unique, &resources]);
+    bytes(&Scope::new("\\_SB_".into(), vec![&device]))
 }
 
 fn serial_line() -> Vec<u8> {

@@ -45,6 +45,15 @@ pub enum HotPlug {
     Slots,
 }
 
+/// What differs between machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// How functions on the PCI bus come and go.
+    pub hot_plug: HotPlug,
+    /// Whether there is a VMBus.
+    pub vmbus: bool,
+}
+
 /// Writes the tables of a machine with `cpus` vCPUs; returns the address of
 /// the RSDP.
 ///
@@ -55,14 +64,14 @@ pub fn write(
     memory: &GuestMemoryMmap<()>,
     cpus: u8,
     windows: &Windows,
-    hot_plug: HotPlug,
+    board: &Board,
 ) -> Result<GuestAddress, AcpiError> {
     let rsdp = GuestAddress(layout::ACPI.start);
     let mut area = Area {
         memory,
         next: layout::ACPI.start.saturating_add(ALIGNMENT),
     };
-    let dsdt = area.place(&dsdt::build(windows, hot_plug))?;
+    let dsdt = area.place(&dsdt::build(windows, board))?;
     let facs = area.place(&bytes(&FACS::new()))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE, OEM_REVISION);
     xsdt.add_entry(area.place(fixed::fadt(dsdt, facs).as_slice())?);
@@ -125,7 +134,11 @@ mod tests {
     #[test]
     fn every_table_is_found_and_sums_to_zero() {
         let memory = crate::memory::create(16 << 20).unwrap();
-        let rsdp = write(&memory, 64, &layout::windows(16 << 20), HotPlug::Slots).unwrap();
+        let board = Board {
+            hot_plug: HotPlug::Slots,
+            vmbus: true,
+        };
+        let rsdp = write(&memory, 64, &layout::windows(16 << 20), &board).unwrap();
         let mut pointer = [0; 36];
         memory.read_slice(&mut pointer, rsdp).unwrap();
         assert_eq!((sum(&pointer[..20]), sum(&pointer)), (0, 0));

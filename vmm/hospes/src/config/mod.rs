@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::cpu::CpuModel;
 
 pub use storage::{Cdrom, Disk, Fault, Passthrough, Scsi, ScsiKind};
-pub use value::Bytes;
+pub use value::{Bytes, VmbusVersion};
 
 /// Most vCPUs of a machine.
 pub const MAX_CPUS: u8 = 64;
@@ -52,6 +52,12 @@ pub struct Machine {
     /// Number of vCPUs.
     #[serde(default = "default_cpus")]
     pub cpus: u8,
+    /// The hypervisor that the guest sees.
+    #[serde(default)]
+    pub personality: Personality,
+    /// The newest version of VMBus that the guest can have.
+    #[serde(default)]
+    pub vmbus_max_version: VmbusVersion,
     /// The processor that the guest sees.
     #[serde(default)]
     pub cpu_model: CpuModel,
@@ -88,6 +94,17 @@ pub struct Machine {
     /// Faults that controllers have from the start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fault: Vec<Fault>,
+}
+
+/// A hypervisor.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Personality {
+    /// KVM itself, with its clock.
+    #[default]
+    Kvm,
+    /// Hyper-V.
+    Hyperv,
 }
 
 /// The control socket.
@@ -158,6 +175,13 @@ impl Machine {
         let mut ids = BTreeSet::new();
         for scsi in &self.scsi {
             scsi.check()?;
+            if scsi.kind == ScsiKind::Vmbus && self.personality != Personality::Hyperv {
+                let text = format!(
+                    "scsi: {}: there is no VMBus; add --personality hyperv",
+                    scsi.id
+                );
+                return Err(ConfigError(text));
+            }
             if !ids.insert(scsi.id.as_str()) {
                 let text = format!("scsi: id={} is used twice; ids must differ", scsi.id);
                 return Err(ConfigError(text));
@@ -176,7 +200,7 @@ impl Machine {
             device.check(on(&what, &device.on)?)?;
         }
         for fault in &self.fault {
-            on("fault", &fault.on)?;
+            on("fault", &fault.on)?.check_faults()?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hospes_scsi::AioMode;
 use hospes_virtio::fault;
+use hospes_vmbus::storvsp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,6 +21,8 @@ const MAX_ID: usize = 32;
 pub enum ScsiKind {
     /// virtio-scsi on PCI.
     Virtio,
+    /// Hyper-V's controller on VMBus.
+    Vmbus,
 }
 
 /// A SCSI controller.
@@ -34,6 +37,9 @@ pub struct Scsi {
     /// Request queues; `None` is one for each vCPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<u16>,
+    /// Channels; `None` is one for each vCPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u16>,
     /// Entries of each queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_size: Option<u16>,
@@ -201,18 +207,61 @@ impl Scsi {
                 self.id
             )));
         }
-        Ok(())
+        let given = match self.kind {
+            ScsiKind::Virtio => vec![("channels", self.channels.is_some())],
+            ScsiKind::Vmbus => vec![
+                ("queues", self.queues.is_some()),
+                ("queue_size", self.queue_size.is_some()),
+                ("seg_max", self.seg_max.is_some()),
+                ("cmd_per_lun", self.cmd_per_lun.is_some()),
+                ("max_target", self.max_target.is_some()),
+                ("protection", self.protection),
+            ],
+        };
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((key, _)) => Err(ConfigError(format!(
+                "scsi: {}: a controller of this kind has no {key}; leave it out",
+                self.id
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it can be told to do something wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] naming the controller.
+    pub fn check_faults(&self) -> Result<(), ConfigError> {
+        match self.kind {
+            ScsiKind::Virtio => Ok(()),
+            ScsiKind::Vmbus => Err(ConfigError(format!(
+                "fault: on={}: faults are for controllers of type virtio",
+                self.id
+            ))),
+        }
+    }
+
+    /// Highest target and unit number that guests look for.
+    pub fn highest(&self) -> (u16, u16) {
+        match self.kind {
+            ScsiKind::Virtio => (self.max_target.unwrap_or(u8::MAX.into()), u16::MAX),
+            ScsiKind::Vmbus => (
+                u16::from(storvsp::TARGETS).saturating_sub(1),
+                u16::from(storvsp::LUNS).saturating_sub(1),
+            ),
+        }
     }
 
     /// Whether guests look for a unit on `target`.
     fn check_target(&self, what: &str, target: u8) -> Result<(), ConfigError> {
-        let highest = self.max_target.unwrap_or(u16::from(u8::MAX));
+        let (highest, _) = self.highest();
         if u16::from(target) <= highest {
             return Ok(());
         }
         Err(ConfigError(format!(
             "{what}: target={target}: guests look no further than max_target={highest} of {}; \
-             give a smaller target, or a larger max_target",
+             give a smaller target, or a larger max_target if it has one",
             self.id
         )))
     }

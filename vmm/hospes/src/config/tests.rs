@@ -124,6 +124,7 @@ fn keys_and_fields_are_the_same() {
     };
     check(&SERIAL, serde_json::to_value(serial).unwrap());
     let scsi = Scsi {
+        channels: Some(1),
         kind: ScsiKind::Virtio,
         id: "a".to_owned(),
         queues: Some(1),

@@ -2,8 +2,10 @@
 
 //! Values that are written in more than one way.
 
+use hospes_vmbus::Settings;
+use protocol::vmbus::Version;
 use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A number of bytes: `536870912`, `512M`, `1G`. JSON is written as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +49,47 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A version of VMBus: `5.3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmbusVersion(pub Version);
+
+impl Default for VmbusVersion {
+    fn default() -> Self {
+        Self(Settings::MAX_VERSION)
+    }
+}
+
+impl std::str::FromStr for VmbusVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (oldest, newest) = (Settings::MIN_VERSION, Settings::MAX_VERSION);
+        let mut spoken = Version::to_try(newest, oldest);
+        spoken
+            .find(|version| version.to_string() == text)
+            .map(Self)
+            .ok_or_else(|| {
+                let spoken: Vec<_> = Version::to_try(newest, oldest)
+                    .map(|version| version.to_string())
+                    .collect();
+                format!("{text}: give one of {}", spoken.join(", "))
+            })
+    }
+}
+
+impl Serialize for VmbusVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for VmbusVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +107,20 @@ mod tests {
         for text in ["", "M", "1T", "-1", "1.5G", "99999999999G", "é"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn versions_are_those_of_the_bus() {
+        assert_eq!("5.3".parse(), Ok(VmbusVersion(Version::V5_3)));
+        assert_eq!("4.0".parse(), Ok(VmbusVersion(Version::V4_0)));
+        for text in ["6.0", "3.0", "5", "", "5.03"] {
+            let error = text.parse::<VmbusVersion>().unwrap_err();
+            assert!(error.contains("5.3, 5.2"), "{error}");
+        }
+        let json = serde_json::to_string(&VmbusVersion::default()).unwrap();
+        assert_eq!(json, "\"5.3\"");
+        let read: VmbusVersion = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, VmbusVersion::default());
     }
 
     #[test]

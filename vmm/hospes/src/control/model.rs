@@ -63,7 +63,7 @@ impl Model {
         let root = RootBus::new(Arc::new(Spaces::default()), windows).expect("a root bus");
         let (power, _) = power();
         let slots = Arc::new(Slots::new(power.clone()));
-        let devices = Devices::new(root, Some(slots.clone()));
+        let devices = Devices::new(root, Some(slots.clone()), None);
         let counters: Arc<dyn Counted + Send + Sync> = devices.clone();
         let handle = Handle {
             devices,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! Interrupts as irqfds: an eventfd for each source, and KVM's routing table
-//! from there to a message or a controller's pin.
+//! from there to a message, a controller's pin, or a source of a SynIC.
 //!
 //! A vector costs nothing in KVM before the guest gives it a message: its
 //! interrupt number (GSI) is taken and its irqfd is set up by the first
@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
 use kvm_bindings::{
-    kvm_irq_routing_entry, kvm_irq_routing_entry__bindgen_ty_1, kvm_irq_routing_irqchip,
-    kvm_irq_routing_msi, kvm_irq_routing_msi__bindgen_ty_1, KvmIrqRouting, KVM_IRQCHIP_IOAPIC,
-    KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI,
+    kvm_irq_routing_entry, kvm_irq_routing_entry__bindgen_ty_1, kvm_irq_routing_hv_sint,
+    kvm_irq_routing_irqchip, kvm_irq_routing_msi, kvm_irq_routing_msi__bindgen_ty_1, KvmIrqRouting,
+    KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQ_ROUTING_HV_SINT,
+    KVM_IRQ_ROUTING_IRQCHIP, KVM_IRQ_ROUTING_MSI,
 };
 use kvm_ioctls::VmFd;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
@@ -30,7 +31,18 @@ const MAX_GSI: u32 = 4096 - 16;
 /// The routing table of a machine.
 pub struct Interrupts {
     vm: Arc<VmFd>,
-    messages: Mutex<BTreeMap<u32, MsiMessage>>,
+    routes: Mutex<BTreeMap<u32, Route>>,
+}
+
+/// Where an interrupt number goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Message(MsiMessage),
+    /// A source of a virtual processor's SynIC.
+    Source {
+        vp: u8,
+        source: u8,
+    },
 }
 
 impl Interrupts {
@@ -38,7 +50,7 @@ impl Interrupts {
     pub fn new(vm: Arc<VmFd>) -> Arc<Self> {
         Arc::new(Self {
             vm,
-            messages: Mutex::new(BTreeMap::new()),
+            routes: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -60,14 +72,26 @@ impl Interrupts {
         }
     }
 
-    /// Takes a free interrupt number and routes it to `message`.
-    fn take(&self, message: MsiMessage) -> io::Result<u32> {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let gsi = free_number(&messages)
+    /// An eventfd that raises a source of a virtual processor's SynIC.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn source(&self, vp: u8, source: u8) -> io::Result<EventFd> {
+        let event = EventFd::new(EFD_NONBLOCK)?;
+        let gsi = self.take(Route::Source { vp, source })?;
+        self.vm.register_irqfd(&event, gsi).map_err(os_error)?;
+        Ok(event)
+    }
+
+    /// Takes a free interrupt number and routes it.
+    fn take(&self, route: Route) -> io::Result<u32> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let gsi = free_number(&routes)
             .ok_or_else(|| io::Error::other("the machine has no interrupt number left"))?;
-        messages.insert(gsi, message);
-        self.apply(&messages).inspect_err(|_| {
-            messages.remove(&gsi);
+        routes.insert(gsi, route);
+        self.apply(&routes).inspect_err(|_| {
+            routes.remove(&gsi);
         })?;
         Ok(gsi)
     }
@@ -75,22 +99,20 @@ impl Interrupts {
     /// Gives an interrupt number back that nothing signals.
     fn give_back(&self, gsi: u32) {
         // The route that is left in KVM is replaced with the next change.
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.remove(&gsi);
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.remove(&gsi);
     }
 
     /// Routes an interrupt number to another message.
     fn route(&self, gsi: u32, message: MsiMessage) -> io::Result<()> {
-        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.insert(gsi, message);
-        self.apply(&messages)
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.insert(gsi, Route::Message(message));
+        self.apply(&routes)
     }
 
-    fn apply(&self, messages: &BTreeMap<u32, MsiMessage>) -> io::Result<()> {
-        let messages = messages
-            .iter()
-            .map(|(gsi, message)| message_entry(*gsi, *message));
-        let entries: Vec<_> = controller_entries().chain(messages).collect();
+    fn apply(&self, routes: &BTreeMap<u32, Route>) -> io::Result<()> {
+        let routes = routes.iter().map(|(gsi, route)| route_entry(*gsi, *route));
+        let entries: Vec<_> = controller_entries().chain(routes).collect();
         let table = KvmIrqRouting::from_entries(&entries)
             .map_err(|error| io::Error::other(format!("{error:?}")))?;
         self.vm.set_gsi_routing(&table).map_err(os_error)
@@ -128,7 +150,7 @@ impl MsiVector for Vector {
         if let Some(gsi) = self.gsi.get() {
             return self.interrupts.route(*gsi, message);
         }
-        let gsi = self.interrupts.take(message)?;
+        let gsi = self.interrupts.take(Route::Message(message))?;
         let registered = self.interrupts.vm.register_irqfd(&self.event, gsi);
         registered
             .map_err(os_error)
@@ -152,15 +174,15 @@ impl Drop for Vector {
     }
 }
 
-/// An interrupt number above the pins that no message has: the next one, or
+/// An interrupt number above the pins that no route has: the next one, or
 /// the first gap once the last one is taken.
-fn free_number(messages: &BTreeMap<u32, MsiMessage>) -> Option<u32> {
-    let last = messages.keys().next_back().copied();
+fn free_number(routes: &BTreeMap<u32, Route>) -> Option<u32> {
+    let last = routes.keys().next_back().copied();
     let next = last.map_or(IOAPIC_PINS, |gsi| gsi.saturating_add(1));
     if next < MAX_GSI {
         return Some(next);
     }
-    (IOAPIC_PINS..MAX_GSI).find(|gsi| !messages.contains_key(gsi))
+    (IOAPIC_PINS..MAX_GSI).find(|gsi| !routes.contains_key(gsi))
 }
 
 fn os_error(error: kvm_ioctls::Error) -> io::Error {
@@ -186,6 +208,23 @@ fn pin_entry(gsi: u32, irqchip: u32, pin: u32) -> kvm_irq_routing_entry {
     }
 }
 
+fn route_entry(gsi: u32, route: Route) -> kvm_irq_routing_entry {
+    match route {
+        Route::Message(message) => message_entry(gsi, message),
+        Route::Source { vp, source } => kvm_irq_routing_entry {
+            gsi,
+            type_: KVM_IRQ_ROUTING_HV_SINT,
+            u: kvm_irq_routing_entry__bindgen_ty_1 {
+                hv_sint: kvm_irq_routing_hv_sint {
+                    vcpu: vp.into(),
+                    sint: source.into(),
+                },
+            },
+            ..Default::default()
+        },
+    }
+}
+
 fn message_entry(gsi: u32, message: MsiMessage) -> kvm_irq_routing_entry {
     kvm_irq_routing_entry {
         gsi,
@@ -206,9 +245,9 @@ fn message_entry(gsi: u32, message: MsiMessage) -> kvm_irq_routing_entry {
 mod tests {
     use super::*;
 
-    fn taken(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<u32, MsiMessage> {
-        let message = MsiMessage::default();
-        numbers.into_iter().map(|gsi| (gsi, message)).collect()
+    fn taken(numbers: impl IntoIterator<Item = u32>) -> BTreeMap<u32, Route> {
+        let route = Route::Message(MsiMessage::default());
+        numbers.into_iter().map(|gsi| (gsi, route)).collect()
     }
 
     #[test]

@@ -23,10 +23,11 @@ use std::{ffi::c_int, io};
 use hospes_device::counters::Counter;
 use hospes_device::thread::{self as confined, Role};
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
-use kvm_ioctls::{VcpuExit, VcpuFd};
+use kvm_ioctls::{ReadMsrExit, VcpuExit, VcpuFd, WriteMsrExit};
 use serde::Serialize;
 use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 
+use crate::hyperv::platform::Platform;
 use crate::kvm::gate::{Gate, Waited};
 use crate::kvm::spaces::Spaces;
 use crate::outcome::{Outcome, Stopper};
@@ -53,6 +54,10 @@ pub struct ExitCounters {
     pub shutdown: Counter,
     /// Events that the guest or KVM raised about the machine as a whole.
     pub system_event: Counter,
+    /// Changes of a SynIC and hypercalls of a guest of Hyper-V.
+    pub hyperv: Counter,
+    /// Reads and writes of model-specific registers that KVM leaves to us.
+    pub msr: Counter,
     /// Returns because of a signal, or before the vCPU was started.
     pub interrupted: Counter,
     /// Failures of KVM, and reasons that are not expected.
@@ -70,6 +75,8 @@ pub struct Context {
     pub stop: Arc<AtomicBool>,
     /// Where vCPUs wait while the machine is paused.
     pub gate: Arc<Gate>,
+    /// Hyper-V, if that is what the guest sees.
+    pub hyperv: Option<Arc<Platform>>,
 }
 
 /// A running vCPU.
@@ -159,7 +166,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
             let _ = vcpu.kvmclock_ctrl();
         }
         let end = match vcpu.run() {
-            Ok(exit) => handle(exit, &context.spaces, counters),
+            Ok(exit) => handle(exit, context, counters),
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
                 counters.interrupted.inc();
                 Step::Continue
@@ -169,8 +176,12 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
                 Step::Fail(format!("KVM_RUN failed: {error}"))
             }
         };
+        let end = match end {
+            Step::Hyperv => serve_hyperv(index, &mut vcpu, context),
+            other => other,
+        };
         let outcome = match end {
-            Step::Continue => continue,
+            Step::Continue | Step::Hyperv => continue,
             Step::End(outcome) => outcome,
             Step::Fail(text) => Outcome::Error(format!("vCPU {index}: {text}{}", place(&vcpu))),
         };
@@ -182,11 +193,14 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
 /// What follows from an exit.
 enum Step {
     Continue,
+    /// What it was about is looked at once the vCPU is ours again.
+    Hyperv,
     End(Outcome),
     Fail(String),
 }
 
-fn handle(exit: VcpuExit<'_>, spaces: &Spaces, counters: &ExitCounters) -> Step {
+fn handle(exit: VcpuExit<'_>, context: &Context, counters: &ExitCounters) -> Step {
+    let spaces = &context.spaces;
     match exit {
         VcpuExit::IoIn(port, data) => {
             counters.io_in.inc();
@@ -204,6 +218,21 @@ fn handle(exit: VcpuExit<'_>, spaces: &Spaces, counters: &ExitCounters) -> Step 
             counters.mmio_write.inc();
             spaces.memory.write(address, data);
         }
+        VcpuExit::Hyperv => {
+            counters.hyperv.inc();
+            return Step::Hyperv;
+        }
+        VcpuExit::X86Rdmsr(exit) => {
+            counters.msr.inc();
+            read_msr(exit, context);
+        }
+        VcpuExit::X86Wrmsr(exit) => {
+            counters.msr.inc();
+            return write_msr(&exit, context).unwrap_or_else(|| {
+                *exit.error = 1;
+                Step::Continue
+            });
+        }
         VcpuExit::Hlt => counters.hlt.inc(),
         VcpuExit::Intr => counters.interrupted.inc(),
         VcpuExit::Shutdown => {
@@ -220,6 +249,37 @@ fn handle(exit: VcpuExit<'_>, spaces: &Spaces, counters: &ExitCounters) -> Step 
         }
     }
     Step::Continue
+}
+
+fn serve_hyperv(index: u8, vcpu: &mut VcpuFd, context: &Context) -> Step {
+    let Some(platform) = &context.hyperv else {
+        return Step::Fail("KVM reported an exit of Hyper-V, which is not there".to_owned());
+    };
+    match platform.serve(index, vcpu) {
+        Ok(()) => Step::Continue,
+        Err(text) => Step::Fail(text),
+    }
+}
+
+/// Reads a register; one that does not exist is a fault of the guest.
+fn read_msr(exit: ReadMsrExit<'_>, context: &Context) {
+    let platform = context.hyperv.as_ref();
+    match platform.and_then(|platform| platform.read_msr(exit.index)) {
+        Some(value) => *exit.data = value,
+        None => *exit.error = 1,
+    }
+}
+
+/// Writes a register; `None` if it does not exist.
+fn write_msr(exit: &WriteMsrExit<'_>, context: &Context) -> Option<Step> {
+    let platform = context.hyperv.as_ref()?;
+    Some(match platform.write_msr(exit.index, exit.data)? {
+        None => Step::Continue,
+        Some(crash) => {
+            tracing::error!("{crash}");
+            Step::End(Outcome::Panic)
+        }
+    })
 }
 
 fn system_event(event: u32) -> Step {

@@ -35,14 +35,19 @@ impl Counted for Counters {
             .map(|exits| serde_json::to_value(&**exits).unwrap_or_default())
             .collect();
         let kvm: Vec<_> = self.kvm.iter().map(Statistics::read).collect();
-        json!({
+        let mut counters = json!({
             "exits": sum(&vcpus),
             "vcpus": vcpus,
             "kvm": sum(&kvm),
             "bus": {"memory": self.spaces.memory.counters(), "io": self.spaces.io.counters()},
             "serial": self.serial.counters(),
             "pci": self.devices.counters(),
-        })
+        });
+        if let (Some(map), Some(vmbus)) = (counters.as_object_mut(), self.devices.vmbus_counters())
+        {
+            map.insert("vmbus".to_owned(), vmbus);
+        }
+        counters
     }
 }
 

@@ -2,11 +2,12 @@
 
 //! SCSI controllers and what is on them.
 //!
-//! [`unit`] opens disks, drives and devices, [`units`] gives them numbers, and
-//! a [`Controller`] has them come and go, before and while the guest runs. Who
+//! [`unit`] opens disks, drives and devices, [`units`] gives them numbers,
+//! [`transport`] is how a guest reaches them, and a [`Controller`] has them come and go, before and while the guest runs. Who
 //! changes a controller while the guest runs is one thread, that of the control
 //! socket.
 
+pub mod transport;
 pub mod unit;
 pub mod units;
 
@@ -16,24 +17,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::interrupt::MsiAllocator;
 use hospes_device::memory::GuestMemory;
-use hospes_pci::device::PciDevice;
 use hospes_scsi::{Drive, DriveError, Target, UnitAddress};
 use hospes_virtio::fault::{Fault, FaultStatus};
-use hospes_virtio::scsi::{ScsiConfig, ScsiHost};
-use hospes_virtio::transport::VirtioPci;
 use serde_json::Value;
 
 use crate::config::{self, ConfigError};
 use crate::refusal::Refusal;
+use transport::Transport;
 use unit::{Entry, Unit};
 use units::Units;
 
 /// A controller with its units.
 pub struct Controller {
     config: config::Scsi,
-    host: Arc<ScsiHost>,
+    transport: Transport,
     target: Arc<Target>,
-    device: Arc<VirtioPci>,
     units: Mutex<BTreeMap<UnitAddress, Unit>>,
 }
 
@@ -99,15 +97,10 @@ impl Controller {
     pub fn new(scsi: &config::Scsi, parts: &Parts<'_>) -> Result<Self, Refusal> {
         scsi.check()?;
         let target = Target::new();
-        let host = ScsiHost::new(&settings(scsi, parts.cpus), target.clone())
-            .map_err(|error| Refusal::invalid(format!("scsi {}: {error}", scsi.id)))?;
-        let device = VirtioPci::new(host.clone(), parts.memory, parts.vectors)
-            .map_err(|error| Refusal::failed(format!("scsi {}: {error}", scsi.id)))?;
         Ok(Self {
             config: scsi.clone(),
-            host,
+            transport: Transport::new(scsi, parts, &target)?,
             target,
-            device,
             units: Mutex::default(),
         })
     }
@@ -119,14 +112,15 @@ impl Controller {
 
     /// What it is.
     pub fn kind(&self) -> &'static str {
-        match self.config.kind {
-            config::ScsiKind::Virtio => "virtio-scsi",
+        match self.transport {
+            Transport::Virtio { .. } => "virtio-scsi",
+            Transport::Vmbus(_) => "storvsp",
         }
     }
 
-    /// What is put on the PCI bus.
-    pub fn device(&self) -> Arc<dyn PciDevice> {
-        self.device.clone()
+    /// What is put on a bus.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     /// How many units it has.
@@ -161,7 +155,7 @@ impl Controller {
             added.push(at);
         }
         for at in &added {
-            self.host.unit_added(*at);
+            self.transport.unit_added(*at);
         }
         Ok(added)
     }
@@ -180,11 +174,24 @@ impl Controller {
                 let name = entry.name(index);
                 let fail = |text: String| Refusal::invalid(format!("{name}: {text}"));
                 let at = units.unit(entry.place(), index).map_err(fail)?;
+                self.check_number(at).map_err(fail)?;
                 let unit = entry.open(index, at).map_err(fail)?;
                 opened.push((at, name, unit));
             }
         }
         Ok(opened)
+    }
+
+    /// Whether guests look for a unit there.
+    fn check_number(&self, at: UnitAddress) -> Result<(), String> {
+        let (_, highest) = self.config.highest();
+        if at.lun <= highest {
+            return Ok(());
+        }
+        Err(format!(
+            "lun={}: guests look no further than {highest} on {}; use another target",
+            at.lun, self.config.id
+        ))
     }
 
     /// Takes a unit away; returns when nothing uses it any more.
@@ -196,7 +203,7 @@ impl Controller {
         self.unit(at)?;
         self.target.remove(at).map_err(Refusal::unknown)?;
         self.lock().remove(&at);
-        self.host.unit_removed(at);
+        self.transport.unit_removed(at);
         Ok(())
     }
 
@@ -218,7 +225,7 @@ impl Controller {
         }
         let changed = self.target.refresh(at).map_err(Refusal::failed)?;
         if changed {
-            self.host.capacity_changed(at);
+            self.transport.capacity_changed(at);
         }
         Ok(changed)
     }
@@ -261,14 +268,18 @@ impl Controller {
     ///
     /// A [`Refusal`] naming the key.
     pub fn inject(&self, fault: Fault) -> Result<u64, Refusal> {
-        self.host
-            .inject(fault)
+        let host = self.transport.faulty()?;
+        host.inject(fault)
             .map_err(|error| Refusal::invalid(format!("fault: {error}")))
     }
 
     /// What it does wrong.
-    pub fn faults(&self) -> Vec<FaultStatus> {
-        self.host.faults()
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it can do nothing wrong.
+    pub fn faults(&self) -> Result<Vec<FaultStatus>, Refusal> {
+        Ok(self.transport.faulty()?.faults())
     }
 
     /// Has it do one thing right again, or everything.
@@ -277,9 +288,10 @@ impl Controller {
     ///
     /// A [`Refusal`] if there is no such fault.
     pub fn clear_faults(&self, id: Option<u64>) -> Result<(), Refusal> {
+        let host = self.transport.faulty()?;
         match id {
-            None => self.host.clear_faults(),
-            Some(id) if self.host.clear_fault(id) => {}
+            None => host.clear_faults(),
+            Some(id) if host.clear_fault(id) => {}
             Some(id) => return Err(Refusal::unknown(format!("there is no fault {id}"))),
         }
         Ok(())
@@ -287,12 +299,12 @@ impl Controller {
 
     /// Lets the device touch guest memory no more, until [`resume`](Self::resume).
     pub fn pause(&self) {
-        self.host.pause();
+        self.transport.pause();
     }
 
     /// Undoes [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.host.resume();
+        self.transport.resume();
     }
 
     fn unit(&self, at: UnitAddress) -> Result<Unit, Refusal> {
@@ -328,20 +340,4 @@ fn set_size(path: &Path, size: u64) -> Result<(), Refusal> {
             path.display()
         ))
     })
-}
-
-/// The device's settings, with its own defaults where nothing was said.
-fn settings(scsi: &config::Scsi, cpus: u8) -> ScsiConfig {
-    let default = ScsiConfig::default();
-    ScsiConfig {
-        name: scsi.id.clone(),
-        request_queues: scsi.queues.unwrap_or(u16::from(cpus)),
-        queue_size: scsi.queue_size.unwrap_or(default.queue_size),
-        seg_max: scsi.seg_max,
-        max_sectors: scsi.max_sectors.unwrap_or(default.max_sectors),
-        cmd_per_lun: scsi.cmd_per_lun.unwrap_or(default.cmd_per_lun),
-        max_target: scsi.max_target.unwrap_or(default.max_target),
-        protection: scsi.protection,
-        aio: scsi.aio,
-    }
 }

@@ -22,11 +22,12 @@ pub use ring::{QueueSetup, RingFault};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use hospes_device::limit::{warn_limited, RateLimit};
 use hospes_device::memory::GuestMemory;
+use hospes_device::worker::Kicked;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::counters::QueueCounters;
-use crate::limit::{warn_limited, RateLimit};
 use crate::notify::{DeviceState, NO_VECTOR};
 use ring::{Announcement, Ring};
 
@@ -50,6 +51,16 @@ pub struct VirtQueue {
     state: Arc<DeviceState>,
     counters: Arc<QueueCounters>,
     warnings: Arc<RateLimit>,
+}
+
+impl Kicked for VirtQueue {
+    fn kick(&self) -> &EventFd {
+        &self.kick
+    }
+
+    fn kicked(&self) {
+        self.counters.kicks.inc();
+    }
 }
 
 /// What a queue needs beside its ring.

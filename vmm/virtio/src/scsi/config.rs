@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use hospes_device::limit::{warn_limited, RateLimit};
 use hospes_scsi::AioMode;
 use protocol::virtio_scsi::lun::FLAT_SPACE;
 use protocol::virtio_scsi::{config::Config, Event, CDB_SIZE, F_T10_PI, SENSE_SIZE};
@@ -13,7 +14,6 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::fault::{ConfigField, FaultKind};
-use crate::limit::{warn_limited, RateLimit};
 use crate::queue::MAX_SEGMENTS;
 
 /// Most request queues of one host.

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::counters::Counted;
+use hospes_device::worker::{OnKick, Worker};
 use hospes_scsi::{Queue, Target, UnitAddress};
 use protocol::virtio_scsi::{
     Event, Lun, CONTROL_QUEUE, DEVICE_ID, EVENT_QUEUE, FIRST_REQUEST_QUEUE, F_CHANGE, F_HOTPLUG,
@@ -40,7 +41,6 @@ use serde_json::{json, Value};
 use crate::device::{ActivateError, Activation, VirtioDevice};
 use crate::notify::DeviceState;
 use crate::queue::VirtQueue;
-use crate::worker::{OnKick, Worker};
 use config::ConfigSpace;
 use control::{Control, ControlCounters};
 use event::Events;

@@ -5,12 +5,12 @@
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use hospes_device::worker::Service;
 use hospes_scsi::Driver;
 
 use super::request::Request;
 use super::Shared;
 use crate::queue::{Chain, VirtQueue};
-use crate::worker::Service;
 
 /// Serves one request queue by way of a driver of the target.
 pub(super) struct RequestService {
@@ -49,7 +49,7 @@ impl RequestService {
     }
 }
 
-impl Service for RequestService {
+impl Service<VirtQueue> for RequestService {
     fn serve(&mut self, queue: &Arc<VirtQueue>) {
         queue.drain_with(self, Self::begin, |service| service.driver.flush());
     }

@@ -9,6 +9,7 @@
 use std::mem::{offset_of, size_of};
 use std::sync::Arc;
 
+use hospes_device::limit::{warn_limited, RateLimit};
 use virtio_bindings::virtio_config::{
     VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_FAILED,
     VIRTIO_CONFIG_S_FEATURES_OK,
@@ -17,7 +18,6 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{features, QueueSetup};
-use crate::limit::{warn_limited, RateLimit};
 use crate::notify::{DeviceState, DRIVER_OK, NO_VECTOR};
 
 const FEATURES_OK: u8 = VIRTIO_CONFIG_S_FEATURES_OK as u8;

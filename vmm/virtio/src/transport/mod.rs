@@ -24,13 +24,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::interrupt::MsiAllocator;
+use hospes_device::limit::{warn_limited, RateLimit};
 use hospes_device::memory::GuestMemory;
 use hospes_pci::msix::{Msix, MAX_VECTORS};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::counters::QueueCounters;
 use crate::device::{Activation, VirtioDevice};
-use crate::limit::{warn_limited, RateLimit};
 use crate::notify::DeviceState;
 use crate::queue::{QueueParts, QueueSetup, RingFault, VirtQueue};
 use common::{Action, Common, QueueRegisters};

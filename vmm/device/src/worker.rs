@@ -11,11 +11,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{mpsc, Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use hospes_device::thread::{self, Role};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::queue::VirtQueue;
+use crate::thread::{self, Role};
 
 /// The token of the event that says that the thread's phase changed. Queues
 /// have their position.
@@ -25,10 +24,19 @@ const SERVICE: u64 = u64::MAX - 1;
 /// How many events are taken at a time.
 const EVENTS: usize = 4;
 
+/// What a thread is kicked for.
+pub trait Kicked: Send + Sync + 'static {
+    /// Signalled when there is something to do.
+    fn kick(&self) -> &EventFd;
+
+    /// Counts a kick.
+    fn kicked(&self) {}
+}
+
 /// What a thread does for its queues. It is made, used and dropped there.
-pub trait Service {
+pub trait Service<Q> {
     /// Serves a queue that was kicked.
-    fn serve(&mut self, queue: &Arc<VirtQueue>);
+    fn serve(&mut self, queue: &Arc<Q>);
 
     /// What wakes the thread beside kicks.
     fn sources(&self) -> Vec<RawFd> {
@@ -45,8 +53,8 @@ pub trait Service {
 /// A service that needs nothing but kicks.
 pub struct OnKick<F>(pub F);
 
-impl<F: FnMut(&Arc<VirtQueue>)> Service for OnKick<F> {
-    fn serve(&mut self, queue: &Arc<VirtQueue>) {
+impl<Q, F: FnMut(&Arc<Q>)> Service<Q> for OnKick<F> {
+    fn serve(&mut self, queue: &Arc<Q>) {
         (self.0)(queue);
     }
 }
@@ -86,9 +94,9 @@ impl Worker {
     ///
     /// Whatever keeps the thread, its file descriptors or its service from
     /// being made.
-    pub fn spawn<S: Service>(
+    pub fn spawn<Q: Kicked, S: Service<Q>>(
         name: String,
-        queues: Vec<Arc<VirtQueue>>,
+        queues: Vec<Arc<Q>>,
         make: impl FnOnce() -> io::Result<S> + Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -210,14 +218,14 @@ fn watch(epoll: &Epoll, source: RawFd, interest: EventSet, token: u64) -> io::Re
 }
 
 /// What a thread has.
-struct Server<S> {
+struct Server<Q, S> {
     shared: Arc<Shared>,
     epoll: Epoll,
-    queues: Vec<Arc<VirtQueue>>,
+    queues: Vec<Arc<Q>>,
     service: S,
 }
 
-impl<S: Service> Server<S> {
+impl<Q: Kicked, S: Service<Q>> Server<Q, S> {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _gone = Gone(&shared);
@@ -251,7 +259,7 @@ impl<S: Service> Server<S> {
     fn serve(&mut self, token: u64) {
         let at = usize::try_from(token).unwrap_or(usize::MAX);
         if let Some(queue) = self.queues.get(at) {
-            queue.counters().kicks.inc();
+            queue.kicked();
             self.service.serve(queue);
         }
     }

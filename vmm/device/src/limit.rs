@@ -58,6 +58,7 @@ impl Default for RateLimit {
 }
 
 /// `tracing::warn!` behind a [`RateLimit`].
+#[macro_export]
 macro_rules! warn_limited {
     ($limit:expr, $($message:tt)+) => {
         if let Some(held) = $limit.pass() {
@@ -65,7 +66,7 @@ macro_rules! warn_limited {
         }
     };
 }
-pub(crate) use warn_limited;
+pub use warn_limited;
 
 #[cfg(test)]
 mod tests {

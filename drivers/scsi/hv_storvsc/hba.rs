@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A controller, and what its host says.
+
+use crate::{
+    command,
+    follow_up::FollowUps,
+    mailbox::Mailbox,
+    settings::Kind, //
+};
+use guest::{
+    ratelimit::RateLimit,
+    scsi::{
+        HostByte,
+        Status, //
+    },
+    vmbus,
+    vmbus_scsi::Lent, //
+};
+use kernel::{
+    device::{
+        self,
+        Core, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work, //
+    }, //
+};
+use protocol::storvsp::{
+    Operation,
+    Packet,
+    Version,
+    TRANSACTION_INIT,
+    TRANSACTION_RESET,
+    TRANSACTION_UNSOLICITED, //
+};
+
+/// The number of an error, for messages.
+pub(crate) fn errno(error: Error) -> u64 {
+    error.to_errno().unsigned_abs().into()
+}
+
+/// A controller as its driver has it.
+#[pin_data]
+pub(crate) struct Hba {
+    pub(crate) dev: ARef<device::Device>,
+    pub(crate) channels: Arc<vmbus::Channels<Hba>>,
+    pub(crate) kind: Kind,
+    /// The version that was agreed on.
+    version: Atomic<i32>,
+    /// Whether the driver is being unbound.
+    leaving: Atomic<i32>,
+    #[pin]
+    pub(crate) init: Mailbox,
+    #[pin]
+    pub(crate) reset: Mailbox,
+    /// Held by who resets the controller.
+    #[pin]
+    pub(crate) resetting: Mutex<()>,
+    #[pin]
+    pub(crate) follow_ups: FollowUps,
+    #[pin]
+    pub(crate) work: Work<Hba>,
+    #[pin]
+    complaints: RateLimit,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Hba { self.work }
+}
+
+impl Hba {
+    /// A controller whose channels are not open yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        dev: &device::Device<Core<'_>>,
+        channels: &Arc<vmbus::Channels<Self>>,
+        kind: Kind,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                dev: dev.into(),
+                channels: channels.clone(),
+                kind,
+                version: Atomic::new(0),
+                leaving: Atomic::new(0),
+                init <- Mailbox::new(TRANSACTION_INIT),
+                reset <- Mailbox::new(TRANSACTION_RESET),
+                resetting <- new_mutex!((), "hv_storvsc::Hba::resetting"),
+                follow_ups <- FollowUps::new(),
+                work <- new_work!("hv_storvsc::Hba::work"),
+                complaints <- RateLimit::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The version that was agreed on.
+    pub(crate) fn version(&self) -> Version {
+        Version(self.version.load(Relaxed) as u16)
+    }
+
+    /// Guest and host have agreed on a version.
+    pub(crate) fn set_version(&self, version: Version) {
+        self.version.store(version.0.into(), Relaxed);
+    }
+
+    /// From here on a command is not waited for without end: the device is to be left.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(1, Relaxed);
+    }
+
+    /// Whether the driver is being unbound.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed) != 0
+    }
+
+    /// Whether messages are not too many: those that the host can cause are limited.
+    pub(crate) fn may_complain(&self) -> bool {
+        self.complaints.allows()
+    }
+
+    /// Says what is wrong with the host, but not too often.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn complain(&self, what: &str, value: u64) {
+        if self.may_complain() {
+            dev_err!(self.dev, "{}: {:#x}\n", what, value);
+        }
+    }
+
+    /// Takes what the host sends by itself.
+    fn notice(self: ArcBorrow<'_, Self>, packet: &[u8]) {
+        match Packet::parse_notice(packet) {
+            // It says no more than that something has changed.
+            Some(Operation::ENUMERATE_BUS | Operation::REMOVE_DEVICE) => self.look_at_all(),
+            Some(Operation(other)) => self.complain("notice that nobody knows", other.into()),
+            None => self.complain("notice that is none, of length", packet.len() as u64),
+        }
+    }
+}
+
+impl vmbus::Handler for Hba {
+    type Request = Lent<Hba>;
+
+    #[inline]
+    fn answered(self: ArcBorrow<'_, Self>, request: Lent<Hba>, packet: &[u8]) {
+        command::finish(self, request.into_command(), packet);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn received(self: ArcBorrow<'_, Self>, id: u64, packet: &[u8]) {
+        let mailbox = match id {
+            TRANSACTION_UNSOLICITED => return self.notice(packet),
+            TRANSACTION_INIT => &self.init,
+            TRANSACTION_RESET => &self.reset,
+            _ => return self.complain("answer to what it was not asked", id),
+        };
+        match Packet::parse(packet) {
+            Some(packet) => mailbox.deliver(packet),
+            None => self.complain("answer is too short", packet.len() as u64),
+        }
+    }
+
+    fn lost(self: ArcBorrow<'_, Self>, request: Lent<Hba>) {
+        request
+            .into_command()
+            .complete(HostByte::NO_CONNECT, Status::GOOD);
+    }
+}

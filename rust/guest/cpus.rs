@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many processors there are.
+//!
+//! C header: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h)
+
+use crate::bindings;
+
+/// Those that run now. At least 1.
+pub fn online() -> u32 {
+    // SAFETY: No requirements.
+    unsafe { bindings::num_online_cpus() }
+}
+
+/// Those that the machine has now. At least 1.
+pub fn present() -> u32 {
+    // SAFETY: No requirements.
+    unsafe { bindings::num_present_cpus() }
+}

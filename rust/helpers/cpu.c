@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include "helpers.h"
+#include <linux/cpumask.h>
+#include <linux/topology.h>
+
+__rust_helper unsigned int rust_helper_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+__rust_helper unsigned int rust_helper_num_present_cpus(void)
+{
+	return num_present_cpus();
+}
+
+__rust_helper int rust_helper_cpu_to_node(int cpu)
+{
+	return cpu_to_node(cpu);
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include "helpers.h"
+#include <linux/dma-mapping.h>
+
+__rust_helper void rust_helper_dma_set_min_align_mask(struct device *dev,
+						      unsigned int min_align_mask)
+{
+	dma_set_min_align_mask(dev, min_align_mask);
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A SCSI controller of Hyper-V in front of a SCSI target.
+//!
+//! | module | what |
+//! |---|---|
+//! | `port` | the device's end of an open channel: answers, and what is owed |
+//! | `service` | what the thread of a channel does |
+//! | `request` | a command on its way to the target and back |
+//! | `resets` | the thread that waits for what a reset ends |
+//!
+//! Each channel has a thread and a queue of the target to itself, and shares no
+//! lock with the others on the way of a command.
+//!
+//! What is not obvious:
+//!
+//! - **Nothing is lost.** Linux starts the timer of a command again and again, so
+//!   an answer that does not come hangs it. Each command is an object that answers
+//!   when it ends, through resets as well; an answer that finds the ring full waits
+//!   for room.
+//! - **Nothing is unbounded.** A channel takes no more from its ring while it owes
+//!   [`MAX_IN_FLIGHT`] answers.
+//! - **Addresses.** Path and target of the guest are one target id here:
+//!   two targets a path, eight paths.
+
+mod port;
+mod request;
+mod resets;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hospes_device::counters::{Counted, Counter};
+use hospes_device::worker::Worker;
+use hospes_scsi::{AioMode, Queue, Target, UnitAddress};
+use protocol::storvsp::packet::Properties;
+use protocol::storvsp::{Operation, MAX_LUNS, MAX_PATHS, MAX_TARGETS};
+use protocol::vmbus::{class, Guid};
+use serde::Serialize;
+use serde_json::{json, Map, Value};
+
+use crate::channel::Channel;
+use crate::device::{Device, Identity};
+use port::Port;
+use resets::Resets;
+use service::ChannelService;
+
+/// Answers that a channel may owe.
+pub const MAX_IN_FLIGHT: usize = 2048;
+
+/// Most channels of a controller.
+pub const MAX_CHANNELS: u16 = 64;
+
+/// Most bytes of data of a command, unless something else is said.
+pub const DEFAULT_TRANSFER: u32 = 1 << 20;
+/// Most that a packet can name the pages of.
+pub const MAX_TRANSFER: u32 = 32 << 20;
+
+/// Target ids that guests look for.
+pub const TARGETS: u8 = MAX_TARGETS * MAX_PATHS;
+/// Logical unit numbers that guests look for.
+pub const LUNS: u8 = MAX_LUNS;
+
+/// What a user chooses about a controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Its name.
+    pub name: String,
+    /// Most channels, 1 to [`MAX_CHANNELS`].
+    pub channels: u16,
+    /// Most bytes of data of a command.
+    pub max_transfer: u32,
+    /// How I/O is done.
+    pub aio: AioMode,
+}
+
+/// What is counted of a controller.
+#[derive(Debug, Default, Serialize)]
+struct Counters {
+    /// Packets that made no sense.
+    malformed: Counter,
+    /// Resets carried out.
+    resets: Counter,
+    /// What the guest was told by itself: units came or went.
+    notices: Counter,
+}
+
+/// A controller.
+pub struct Storvsp {
+    config: Config,
+    instance: Guid,
+    shared: Arc<Shared>,
+    running: Mutex<Running>,
+}
+
+/// What the threads of a controller have in common.
+struct Shared {
+    name: String,
+    properties: Properties,
+    target: Arc<Target>,
+    /// The target's queue for each channel.
+    lanes: Vec<Queue>,
+    resets: Resets,
+    counters: Counters,
+}
+
+/// The channels that are open.
+#[derive(Default)]
+struct Running {
+    channels: BTreeMap<u16, OpenChannel>,
+    resets: Option<Worker>,
+    is_paused: bool,
+}
+
+/// One of them. Dropped first to last.
+struct OpenChannel {
+    worker: Worker,
+    port: Arc<Port>,
+}
+
+impl Storvsp {
+    /// A controller in front of `target`.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the setting that cannot be, or what the host does not give.
+    pub fn new(config: &Config, target: Arc<Target>) -> Result<Arc<Self>, String> {
+        if !(1..=MAX_CHANNELS).contains(&config.channels) {
+            return Err(format!(
+                "channels={}: give 1 to {MAX_CHANNELS}",
+                config.channels
+            ));
+        }
+        if config.max_transfer == 0 || config.max_transfer > MAX_TRANSFER {
+            return Err(format!(
+                "{} bytes a command: give 1 to {MAX_TRANSFER}",
+                config.max_transfer
+            ));
+        }
+        let more = config.channels.saturating_sub(1);
+        let shared = Shared {
+            name: config.name.clone(),
+            properties: Properties::new(more, config.max_transfer),
+            lanes: (0..config.channels).map(|_| target.queue()).collect(),
+            target,
+            resets: Resets::new().map_err(|error| error.to_string())?,
+            counters: Counters::default(),
+        };
+        Ok(Arc::new(Self {
+            config: config.clone(),
+            instance: instance_of(&config.name),
+            shared: Arc::new(shared),
+            running: Mutex::default(),
+        }))
+    }
+
+    /// Tells the guest about a unit that was added to the target.
+    pub fn unit_added(&self, _: UnitAddress) {
+        self.notify(Operation::ENUMERATE_BUS);
+    }
+
+    /// Tells the guest about a unit that was removed from the target.
+    pub fn unit_removed(&self, _: UnitAddress) {
+        self.notify(Operation::REMOVE_DEVICE);
+    }
+
+    /// Has the guest look at its units, one of which has another size now.
+    pub fn capacity_changed(&self, _: UnitAddress) {
+        self.notify(Operation::ENUMERATE_BUS);
+    }
+
+    fn notify(&self, operation: Operation) {
+        if let Some(channel) = self.running().channels.get(&0) {
+            if channel.port.notify(operation) {
+                self.shared.counters.notices.inc();
+            }
+        }
+    }
+
+    /// Takes nothing more from the channels and waits until nothing of the
+    /// controller touches guest memory any more. Commands that wait for the latency
+    /// of their unit stay where they are, and signals are not forgotten.
+    pub fn pause(&self) {
+        let mut running = self.running();
+        running.is_paused = true;
+        // Resets wait for the others, so they come first.
+        for workers in [
+            running.resets.iter().collect::<Vec<_>>(),
+            running.workers().collect(),
+        ] {
+            workers.iter().for_each(|worker| worker.pause());
+            workers.iter().for_each(|worker| worker.wait_paused());
+        }
+        self.shared.target.pause();
+    }
+
+    /// Goes on after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        let mut running = self.running();
+        running.is_paused = false;
+        self.shared.target.resume();
+        running.workers().for_each(Worker::resume);
+        running.resets.iter().for_each(Worker::resume);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, index: u16, channel: Channel) -> io::Result<OpenChannel> {
+        let more = channel.more.clone();
+        let (port, consumer) = Port::new(channel)?;
+        let (shared, mode) = (self.shared.clone(), self.config.aio);
+        let name = format!("{}-c{index}", self.config.name);
+        let of_service = port.clone();
+        let worker = Worker::spawn(name, vec![port.clone()], move || {
+            let lane = shared.lanes.get(usize::from(index));
+            let driver = lane.ok_or(io::ErrorKind::NotFound)?.driver(mode)?;
+            Ok(ChannelService::new(
+                shared, driver, of_service, consumer, index, more,
+            ))
+        })?;
+        Ok(OpenChannel { worker, port })
+    }
+
+    fn start_resets(&self) -> io::Result<Worker> {
+        let shared = self.shared.clone();
+        let name = format!("{}-resets", self.config.name);
+        let queue = vec![self.shared.resets.queue()];
+        Worker::spawn(name, queue, move || Ok(resets::service(shared)))
+    }
+}
+
+impl Running {
+    fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.channels.values().map(|channel| &channel.worker)
+    }
+}
+
+impl Device for Storvsp {
+    fn name(&self) -> String {
+        self.config.name.clone()
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            class: class::SCSI,
+            instance: self.instance,
+        }
+    }
+
+    fn open(&self, index: u16, channel: Channel) -> io::Result<()> {
+        let opened = self.start(index, channel)?;
+        let resets = (index == 0).then(|| self.start_resets()).transpose()?;
+        let mut running = self.running();
+        if running.is_paused {
+            opened.worker.pause();
+            resets.iter().for_each(Worker::pause);
+        }
+        running.channels.insert(index, opened);
+        if resets.is_some() {
+            running.resets = resets;
+        }
+        Ok(())
+    }
+
+    /// Answers nothing more on the channel, ends what its thread works on, and
+    /// waits for the rest. With the first channel all commands of the controller
+    /// end, and its units are as after power on.
+    fn close(&self, index: u16) {
+        let Some(OpenChannel { worker, port }) = self.running().channels.remove(&index) else {
+            return;
+        };
+        port.close();
+        drop(worker);
+        if index == 0 {
+            self.shared.target.reset();
+            let resets = self.running().resets.take();
+            drop(resets);
+            self.shared.resets.clear();
+        }
+        port.wait_idle();
+    }
+}
+
+impl Counted for Storvsp {
+    fn counters(&self) -> Value {
+        let channels: Map<_, _> = (self.running().channels.iter())
+            .map(|(index, channel)| (index.to_string(), channel.port.counters()))
+            .collect();
+        json!({
+            "controller": self.shared.counters,
+            "channels": channels,
+            "units": self.shared.target.counters(),
+        })
+    }
+}
+
+/// A GUID made of a name: the same each time, so that a guest knows the controller
+/// again.
+pub fn instance_of(name: &str) -> Guid {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let step = |hash: u128, byte: u8| (hash ^ u128::from(byte)).wrapping_mul(PRIME);
+    // FNV-1a of 128 bits.
+    Guid::from_u128(name.bytes().fold(OFFSET, step))
+}

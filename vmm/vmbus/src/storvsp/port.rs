@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The device's end of an open channel: what is written to the guest, and how many
+//! answers are owed.
+//!
+//! Answers come on whatever thread the target ends a command on, hence the lock.
+//! One that finds the ring full waits here, in order, for the guest to make room;
+//! the guest signals then, which wakes the channel's thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use hospes_device::counters::Counter;
+use hospes_device::limit::{warn_limited, RateLimit};
+use hospes_device::worker::Kicked;
+use protocol::storvsp::{Operation, Packet, TRANSACTION_UNSOLICITED};
+use protocol::vmbus::packet::{Header, Kind};
+use protocol::vmbus::ring::{control, Consumer, Producer, PushError, RingError, Room, Signal};
+use serde::Serialize;
+use serde_json::Value;
+use vmm_sys_util::eventfd::EventFd;
+use zerocopy::IntoBytes;
+
+use super::MAX_IN_FLIGHT;
+use crate::channel::{Channel, Interrupt};
+use crate::memory::Pages;
+
+/// What is counted of a channel.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct PortCounters {
+    /// Signals of the guest.
+    kicks: Counter,
+    /// Packets of the guest.
+    pub(super) packets: Counter,
+    /// Commands among them.
+    pub(super) commands: Counter,
+    /// Packets for the guest.
+    answers: Counter,
+    /// Times that the guest was signalled.
+    signals: Counter,
+    /// Answers that had to wait for room.
+    waited: Counter,
+}
+
+/// The end of a channel.
+pub(super) struct Port {
+    kick: Arc<EventFd>,
+    interrupt: Arc<Interrupt>,
+    state: Mutex<State>,
+    idle: Condvar,
+    is_ready: AtomicBool,
+    pub(super) counters: PortCounters,
+    pub(super) warnings: RateLimit,
+}
+
+struct State {
+    /// None once the channel is closed or its ring is dead.
+    producer: Option<Producer<Pages>>,
+    /// What waits for room.
+    backlog: VecDeque<(Header, Packet)>,
+    /// Answers that are owed.
+    in_flight: usize,
+}
+
+impl Port {
+    /// The end of `channel`, and what the guest writes.
+    pub(super) fn new(channel: Channel) -> io::Result<(Arc<Self>, Consumer<Pages>)> {
+        if !channel.is_woken() {
+            // An answer could wait for room for ever.
+            return Err(io::Error::other(
+                "the guest does not say when it has made room in a ring",
+            ));
+        }
+        let bad = |error: RingError| io::Error::other(format!("{error:?}"));
+        control::announce(&channel.to_guest);
+        let producer = Producer::new(channel.to_guest).map_err(bad)?;
+        let consumer = Consumer::new(channel.to_host).map_err(bad)?;
+        let port = Arc::new(Self {
+            kick: channel.kick,
+            interrupt: channel.interrupt,
+            state: Mutex::new(State {
+                producer: Some(producer),
+                backlog: VecDeque::new(),
+                in_flight: 0,
+            }),
+            idle: Condvar::new(),
+            is_ready: AtomicBool::new(false),
+            counters: PortCounters::default(),
+            warnings: RateLimit::default(),
+        });
+        Ok((port, consumer))
+    }
+
+    /// Notes that one more answer is owed.
+    pub(super) fn begin(&self) {
+        let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_add(1);
+    }
+
+    /// Whether so many are owed that no further packet is to be taken.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().in_flight >= MAX_IN_FLIGHT
+    }
+
+    /// Gives an answer that was owed.
+    pub(super) fn finish(&self, transaction: u64, packet: &Packet) {
+        let mut state = self.lock();
+        let signal = self.write(&mut state, Header::completion(transaction), packet);
+        let was_busy = state.in_flight >= MAX_IN_FLIGHT;
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight == 0 {
+            self.idle.notify_all();
+        }
+        drop(state);
+        self.signal(signal);
+        if was_busy {
+            // What was left in the ring.
+            self.wake();
+        }
+    }
+
+    /// Answers a packet there and then.
+    pub(super) fn answer(&self, transaction: u64, packet: &Packet) {
+        let signal = self.write(&mut self.lock(), Header::completion(transaction), packet);
+        self.signal(signal);
+    }
+
+    /// Says something that the guest did not ask for, once it can hear it. Says
+    /// whether it was said.
+    pub(super) fn notify(&self, operation: Operation) -> bool {
+        if !self.is_ready.load(Ordering::Acquire) {
+            return false;
+        }
+        let header = Header::notice(Kind::IN_BAND, TRANSACTION_UNSOLICITED);
+        let mut state = self.lock();
+        // One that waits will have the guest look at everything.
+        if (state.backlog.iter()).any(|(other, _)| *other == header) {
+            return false;
+        }
+        let signal = self.write(&mut state, header, &Packet::notice(operation));
+        drop(state);
+        self.signal(signal);
+        true
+    }
+
+    /// The guest is ready for [notices](Self::notify).
+    pub(super) fn set_ready(&self) {
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Writes what waited for room, as far as there is some.
+    pub(super) fn flush(&self) {
+        let mut state = self.lock();
+        let mut signal = Signal::NotNeeded;
+        while let Some((header, packet)) = state.backlog.pop_front() {
+            match self.push(&mut state, header, &packet) {
+                Some(pushed) if pushed.is_needed() => signal = pushed,
+                Some(_) => {}
+                None => {
+                    state.backlog.push_front((header, packet));
+                    break;
+                }
+            }
+            if state.backlog.is_empty() {
+                if let Some(producer) = &state.producer {
+                    producer.stop_waiting();
+                }
+            }
+        }
+        drop(state);
+        self.signal(signal);
+    }
+
+    /// Writes a packet, or has it wait behind those that do.
+    fn write(&self, state: &mut State, header: Header, packet: &Packet) -> Signal {
+        if state.producer.is_none() {
+            return Signal::NotNeeded;
+        }
+        if state.backlog.is_empty() {
+            if let Some(signal) = self.push(state, header, packet) {
+                return signal;
+            }
+        }
+        self.counters.waited.inc();
+        state.backlog.push_back((header, *packet));
+        Signal::NotNeeded
+    }
+
+    /// Writes a packet; `None` if it has to wait.
+    fn push(&self, state: &mut State, header: Header, packet: &Packet) -> Option<Signal> {
+        let Some(producer) = &mut state.producer else {
+            return Some(Signal::NotNeeded);
+        };
+        loop {
+            let needed = match producer.send(header, &[], &[packet.as_bytes()]) {
+                Ok(signal) => {
+                    self.counters.answers.inc();
+                    return Some(signal);
+                }
+                Err(PushError::Full { needed }) => needed,
+                Err(error) => {
+                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    state.producer = None;
+                    state.backlog.clear();
+                    return Some(Signal::NotNeeded);
+                }
+            };
+            match producer.wait_for(needed) {
+                // The guest has made room meanwhile, as often as it likes: each
+                // time there is more than before.
+                Ok(Room::Now) => {}
+                Ok(Room::Later) => return None,
+                Err(error) => {
+                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    state.producer = None;
+                    state.backlog.clear();
+                    return Some(Signal::NotNeeded);
+                }
+            }
+        }
+    }
+
+    /// Signals the guest if that is needed.
+    pub(super) fn signal(&self, signal: Signal) {
+        if signal.is_needed() {
+            self.counters.signals.inc();
+            self.interrupt.raise();
+        }
+    }
+
+    /// Writes nothing more.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.producer = None;
+        state.backlog.clear();
+    }
+
+    /// Waits until no answer is owed any more.
+    pub(super) fn wait_idle(&self) {
+        let mut state = self.lock();
+        while state.in_flight > 0 {
+            state = (self.idle.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// As JSON.
+    pub(super) fn counters(&self) -> Value {
+        serde_json::to_value(&self.counters).unwrap_or_default()
+    }
+
+    fn wake(&self) {
+        // Only a counter that is about to overflow says no, and then the thread is
+        // going to wake up anyway.
+        let _ = self.kick.write(1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kicked for Port {
+    fn kick(&self) -> &EventFd {
+        &self.kick
+    }
+
+    fn kicked(&self) {
+        self.counters.kicks.inc();
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the thread of a channel does.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use hospes_device::limit::warn_limited;
+use hospes_device::memory::GuestMemory;
+use hospes_device::worker::Service;
+use hospes_scsi::Driver;
+use protocol::storvsp::init::{Action, Server};
+use protocol::storvsp::outcome::Ending;
+use protocol::storvsp::packet::status;
+use protocol::storvsp::{Packet, ScsiRequest, Version};
+use protocol::vmbus::packet::{Data, Packet as ChannelPacket};
+use protocol::vmbus::ring::Consumer;
+
+use super::port::Port;
+use super::request::Request;
+use super::resets::Reset;
+use super::Shared;
+use crate::channel::MoreChannels;
+use crate::memory::Pages;
+
+/// Serves one channel by way of a driver of the target.
+pub(super) struct ChannelService {
+    shared: Arc<Shared>,
+    driver: Driver,
+    port: Arc<Port>,
+    /// None once the ring is dead.
+    consumer: Option<Consumer<Pages>>,
+    server: Server,
+    more: MoreChannels,
+    memory: GuestMemory,
+    /// The packet that is looked at, copied.
+    packet: Vec<u8>,
+}
+
+/// Whether there is more to take from a ring.
+enum Taken {
+    All,
+    /// Enough: what is left waits for answers that are owed.
+    Enough,
+    /// The ring is dead.
+    Dead,
+}
+
+impl ChannelService {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        driver: Driver,
+        port: Arc<Port>,
+        consumer: Consumer<Pages>,
+        index: u16,
+        more: MoreChannels,
+    ) -> Self {
+        let server = match index {
+            0 => Server::new(Version::V6_2, shared.properties, None),
+            _ => Server::sub_channel(),
+        };
+        // A reference count of its own, which no other channel's commands touch.
+        let memory = Arc::new((**consumer.memory().memory()).clone());
+        Self {
+            shared,
+            driver,
+            port,
+            consumer: Some(consumer),
+            server,
+            more,
+            memory,
+            packet: Vec::new(),
+        }
+    }
+
+    /// Takes packets until there is none, with the guest's signals held off.
+    fn drain(&mut self) {
+        loop {
+            let taken = self.take();
+            self.driver.flush();
+            match taken {
+                Taken::All => {}
+                Taken::Enough => return,
+                Taken::Dead => return self.consumer = None,
+            }
+            let unmasked = self.consumer.as_mut().map(Consumer::unmask);
+            match unmasked {
+                Some(Ok(true)) => {}
+                Some(Ok(false)) | None => return,
+                Some(Err(error)) => {
+                    self.warn(&format!("the guest's ring is dead: {error:?}"));
+                    return self.consumer = None;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self) -> Taken {
+        let Some(mut consumer) = self.consumer.take() else {
+            return Taken::Dead;
+        };
+        consumer.mask();
+        let taken = self.take_from(&mut consumer);
+        match consumer.release() {
+            Ok(signal) => self.port.signal(signal),
+            Err(_) => return Taken::Dead,
+        }
+        self.consumer = Some(consumer);
+        taken
+    }
+
+    fn take_from(&mut self, consumer: &mut Consumer<Pages>) -> Taken {
+        loop {
+            if self.port.is_busy() {
+                return Taken::Enough;
+            }
+            match consumer.next() {
+                Ok(None) => return Taken::All,
+                Ok(Some(incoming)) => {
+                    let len = usize::try_from(incoming.descriptor().len()).unwrap_or(0);
+                    let mut packet = std::mem::take(&mut self.packet);
+                    packet.resize(len, 0);
+                    if incoming.copy_all(&mut packet).is_some() {
+                        self.handle(&packet);
+                    }
+                    self.packet = packet;
+                }
+                Err(error) => {
+                    self.warn(&format!("the guest's ring is dead: {error:?}"));
+                    return Taken::Dead;
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, bytes: &[u8]) {
+        self.port.counters.packets.inc();
+        let packet = match ChannelPacket::parse(bytes) {
+            Ok(packet) => packet,
+            Err(error) => return self.refuse_unreadable(bytes, &format!("{error:?}")),
+        };
+        let transaction = packet.transaction_id;
+        let Some(request) = Packet::parse(packet.payload) else {
+            return self.refuse(transaction, "it is too short");
+        };
+        match self.server.handle(&request) {
+            Action::Answer(answer) => {
+                if self.server.is_ready() {
+                    self.port.set_ready();
+                }
+                self.port.answer(transaction, &answer);
+            }
+            Action::Offer(count, answer) => {
+                self.more.offer(count);
+                self.port.answer(transaction, &answer);
+            }
+            Action::Execute(request) => self.execute(transaction, request, &packet.data),
+            Action::Reset(operation, request) => self.shared.resets.add(Reset {
+                port: self.port.clone(),
+                transaction,
+                operation,
+                request,
+            }),
+        }
+    }
+
+    fn execute(&mut self, transaction: u64, request: ScsiRequest, data: &Data<'_>) {
+        self.port.counters.commands.inc();
+        let mut request = Request::begin(self.port.clone(), transaction, request);
+        match request.command(&self.memory, data) {
+            Ok(Some(command)) => {
+                let complete = move |outcome| request.complete(outcome);
+                self.driver.submit(command, complete);
+            }
+            Ok(None) => request.end_without_target(),
+            Err(why) => {
+                self.shared.counters.malformed.inc();
+                self.warn(&format!("a command makes no sense: {why}"));
+                request.end(&Ending::Invalid);
+            }
+        }
+    }
+
+    /// A packet whose list of ranges is wrong. It is answered as what it would have
+    /// been: a command ends, and does not leave its guest waiting.
+    fn refuse_unreadable(&mut self, bytes: &[u8], why: &str) {
+        let Some(envelope) = Envelope::of(bytes) else {
+            return;
+        };
+        let request = Packet::parse(envelope.payload);
+        if let Some(Action::Execute(request)) = request.map(|request| self.server.handle(&request))
+        {
+            self.shared.counters.malformed.inc();
+            self.warn(&format!("a command makes no sense: {why}"));
+            let request = Request::begin(self.port.clone(), envelope.transaction, request);
+            return request.end(&Ending::Invalid);
+        }
+        self.refuse(envelope.transaction, why);
+    }
+
+    fn refuse(&self, transaction: u64, why: &str) {
+        self.shared.counters.malformed.inc();
+        self.warn(&format!("a packet makes no sense: {why}"));
+        let answer = Packet::answer(status::INVALID_PARAMETER);
+        self.port.answer(transaction, &answer);
+    }
+
+    fn warn(&self, what: &str) {
+        warn_limited!(self.port.warnings, "{}: {what}", self.shared.name);
+    }
+}
+
+/// What can be said of a packet without its extension.
+struct Envelope<'a> {
+    transaction: u64,
+    payload: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        use protocol::vmbus::packet::Descriptor;
+        use zerocopy::FromBytes;
+        let (descriptor, _) = Descriptor::read_from_prefix(bytes).ok()?;
+        Some(Self {
+            transaction: descriptor.transaction_id.get(),
+            payload: bytes.get(usize::try_from(descriptor.offset()).ok()?..)?,
+        })
+    }
+}
+
+impl Service<Port> for ChannelService {
+    fn serve(&mut self, port: &Arc<Port>) {
+        port.flush();
+        self.drain();
+    }
+
+    fn sources(&self) -> Vec<RawFd> {
+        self.driver.sources().collect()
+    }
+
+    fn woken(&mut self) {
+        if self.driver.has_work() {
+            self.driver.poll();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.driver.settle();
+    }
+}

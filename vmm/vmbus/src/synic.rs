@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The synthetic interrupt controllers of the guest's processors, as far as VMBus
+//! uses them: one source, with its message slot and its event flags.
+//!
+//! KVM has the registers. It tells us where the pages are whenever a guest moves
+//! them, and raises the source's interrupt for us by an eventfd.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hospes_device::counters::Counter;
+use hospes_device::limit::{warn_limited, RateLimit};
+use hospes_device::memory::GuestMemory;
+use protocol::hyperv::event::Flags;
+use protocol::hyperv::message::Message;
+use protocol::hyperv::msr::{PageRegister, ENABLE};
+use protocol::hyperv::slot::{Posted, Slot};
+use protocol::hyperv::VMBUS_SINT;
+use serde::Serialize;
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::memory::Pages;
+
+/// What is counted of interrupts.
+#[derive(Debug, Default, Serialize)]
+pub struct SynicCounters {
+    /// Event flags that were raised.
+    pub flags: Counter,
+    /// Flags that the guest had not yet looked at, and that took no interrupt.
+    pub flags_pending: Counter,
+    /// Messages delivered.
+    pub messages: Counter,
+    /// Times that a message found its slot occupied.
+    pub messages_waiting: Counter,
+    /// Flags and messages for a processor without pages for them.
+    pub lost: Counter,
+}
+
+/// One processor.
+struct Processor {
+    pages: Mutex<SynicPages>,
+    /// Raises the interrupt of the source.
+    line: EventFd,
+}
+
+#[derive(Default)]
+struct SynicPages {
+    events: Option<Pages>,
+    messages: Option<Pages>,
+}
+
+/// The SynICs of one machine.
+pub struct Synic {
+    memory: GuestMemory,
+    processors: Vec<Processor>,
+    counters: SynicCounters,
+    warnings: RateLimit,
+}
+
+/// Why a message was not posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotPosted {
+    /// The slot has another message; try again.
+    Busy,
+    /// The processor has no slots.
+    NoSlot,
+}
+
+impl Synic {
+    /// SynICs of a machine with `memory`, whose processors' interrupts are raised
+    /// by `lines`.
+    pub fn new(memory: GuestMemory, lines: Vec<EventFd>) -> Self {
+        let processor = |line| Processor {
+            pages: Mutex::default(),
+            line,
+        };
+        Self {
+            memory,
+            processors: lines.into_iter().map(processor).collect(),
+            counters: SynicCounters::default(),
+            warnings: RateLimit::default(),
+        }
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> &SynicCounters {
+        &self.counters
+    }
+
+    /// The guest wrote to the registers of a processor.
+    pub fn changed(&self, vp: u32, control: u64, event_page: u64, message_page: u64) {
+        let Some(processor) = self.processor(vp) else {
+            return;
+        };
+        let page = |register| {
+            let address = PageRegister(register)
+                .page()
+                .filter(|_| control & ENABLE != 0)?;
+            Pages::new(&self.memory, [address])
+                .inspect_err(|error| {
+                    warn_limited!(self.warnings, vp, "a page of the SynIC: {error}");
+                })
+                .ok()
+        };
+        *processor.lock() = SynicPages {
+            events: page(event_page),
+            messages: page(message_page),
+        };
+    }
+
+    /// Raises a flag of a processor, and the interrupt if that is needed.
+    pub fn raise(&self, vp: u32, flag: u16) {
+        let Some(processor) = self.processor(vp) else {
+            return self.counters.lost.inc();
+        };
+        let pages = processor.lock();
+        let flags = (pages.events.as_ref()).and_then(|page| Flags::new(page, VMBUS_SINT));
+        let Some(flags) = flags else {
+            return self.counters.lost.inc();
+        };
+        if flags.raise(flag) {
+            self.counters.flags.inc();
+            interrupt(&processor.line);
+        } else {
+            self.counters.flags_pending.inc();
+        }
+    }
+
+    /// Puts a message into the slot of a processor and raises the interrupt.
+    ///
+    /// To be called by one thread only.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPosted`]. If the slot is busy the guest has been told that more waits.
+    pub fn post(&self, vp: u32, message: &Message, is_last: bool) -> Result<(), NotPosted> {
+        let lost = || {
+            self.counters.lost.inc();
+            NotPosted::NoSlot
+        };
+        let processor = self.processor(vp).ok_or_else(lost)?;
+        let pages = processor.lock();
+        let slot = (pages.messages.as_ref()).and_then(|page| Slot::new(page, VMBUS_SINT));
+        match slot.ok_or_else(lost)?.post(message, is_last) {
+            Posted::Delivered => {
+                self.counters.messages.inc();
+                interrupt(&processor.line);
+                Ok(())
+            }
+            Posted::Busy => {
+                self.counters.messages_waiting.inc();
+                Err(NotPosted::Busy)
+            }
+        }
+    }
+
+    /// Whether there is such a processor.
+    pub fn has(&self, vp: u32) -> bool {
+        self.processor(vp).is_some()
+    }
+
+    fn processor(&self, vp: u32) -> Option<&Processor> {
+        self.processors.get(usize::try_from(vp).ok()?)
+    }
+}
+
+impl Processor {
+    fn lock(&self) -> MutexGuard<'_, SynicPages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn interrupt(line: &EventFd) {
+    // Only a counter that is about to overflow says no, and KVM takes it at once.
+    let _ = line.write(1);
+}
