@@ -54,7 +54,11 @@ impl<T: Unpin> IrqLock<T> {
 #[macro_export]
 macro_rules! new_irq_lock {
     ($data:expr, $name:literal) => {
-        $crate::lock::IrqLock::new($data, ::kernel::c_str!($name), ::kernel::static_lock_class!())
+        $crate::lock::IrqLock::new(
+            $data,
+            ::kernel::c_str!($name),
+            ::kernel::static_lock_class!(),
+        )
     };
 }
 

@@ -140,6 +140,7 @@ impl Adapter {
     }
 
     fn start_locked(&self, state: &mut State) -> Result {
+        state.phase = Phase::Stopped;
         state.rings.clear();
         let (rings, messages) = state.rings.setup();
         self.registers.send(&rings);

@@ -86,9 +86,7 @@ pub(crate) fn submit(adapter: &Adapter, command: Command<Adapter>) -> Result<(),
         }
         Err(Refused::Full(command)) => Err(command.unmap().busy()),
         Err(Refused::Stopped(command)) => {
-            command
-                .unmap()
-                .complete(HostByte::BAD_TARGET, Status::GOOD);
+            command.unmap().complete(HostByte::BAD_TARGET, Status::GOOD);
             Ok(())
         }
     }
@@ -100,7 +98,7 @@ fn launch(state: &mut State, command: Mapped<Adapter>, order: &Order) -> Result<
     if state.phase != Phase::Running {
         return Err(Refused::Stopped(command));
     }
-    if !state.rings.has_room() {
+    if state.flight.in_flight() >= state.rings.depth() {
         return Err(Refused::Full(command));
     }
     let request = state

@@ -48,8 +48,13 @@ struct Slot {
 }
 
 /// All contexts of an adapter.
+///
+/// # Invariants
+///
+/// `in_flight` is the number of slots with a command.
 pub(crate) struct Flight {
     slots: KVec<Slot>,
+    in_flight: u32,
 }
 
 impl Flight {
@@ -67,7 +72,11 @@ impl Flight {
             };
             slots.push_within_capacity(slot).map_err(|_| ENOMEM)?;
         }
-        Ok(Self { slots })
+        // INVARIANT: There are none.
+        Ok(Self {
+            slots,
+            in_flight: 0,
+        })
     }
 
     /// Makes the request for a command and keeps the command until the request
@@ -95,6 +104,7 @@ impl Flight {
                 .with_sense(sense, SENSE_SIZE as u32)
                 .with_vcpu(CpuId::current().as_u32());
         slot.command = Some(command);
+        self.in_flight = self.in_flight.wrapping_add(1);
         Ok(request)
     }
 
@@ -102,12 +112,22 @@ impl Flight {
     #[inline]
     pub(crate) fn land(&mut self, context: Context) -> Option<(usize, Mapped<Adapter>)> {
         let index = context.index(self.slots.len() as u32)? as usize;
-        Some((index, self.slots.get_mut(index)?.command.take()?))
+        let command = self.slots.get_mut(index)?.command.take()?;
+        self.in_flight = self.in_flight.wrapping_sub(1);
+        Some((index, command))
     }
 
     /// Takes any command, for what the device is not going to return.
     pub(crate) fn land_any(&mut self) -> Option<Mapped<Adapter>> {
-        self.slots.iter_mut().find_map(|slot| slot.command.take())
+        let command = self.slots.iter_mut().find_map(|slot| slot.command.take())?;
+        self.in_flight = self.in_flight.wrapping_sub(1);
+        Some(command)
+    }
+
+    /// How many commands the device has.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     /// Copies what sense data the device has written for the context with this index, and makes it

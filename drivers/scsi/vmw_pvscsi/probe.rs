@@ -148,8 +148,7 @@ fn new_adapter(dev: &Device<Core<'_>>) -> Result<Arc<Adapter>> {
     let targets = targets(bus_device, &registers);
     registers.reset_adapter();
     let has_messages = parameters::use_msg.get() && registers.has_messages();
-    let message_pages =
-        has_messages.then(|| ring::message_pages(parameters::msg_ring_pages.get()));
+    let message_pages = has_messages.then(|| ring::message_pages(parameters::msg_ring_pages.get()));
     let ring_pages = ring::ring_pages(parameters::ring_pages.get(), targets);
     let rings = Rings::new(bus_device, ring_pages, message_pages)?;
     let per_device = u32::try_from(parameters::cmd_per_lun.get()).unwrap_or(1);
@@ -228,6 +227,10 @@ fn say(dev: &device::Device<Core<'_>>, running: &Running) {
         "{} targets, {}, kicks {}\n",
         running.adapter.settings.targets,
         interrupts,
-        if threshold { "by threshold" } else { "each time" }
+        if threshold {
+            "by threshold"
+        } else {
+            "each time"
+        }
     );
 }

@@ -94,6 +94,8 @@ pub(crate) struct Rings {
     requests: Ring,
     completions: Ring,
     messages: Option<Ring>,
+    /// Whether the device has made a ring of what it was told of the message ring.
+    has_messages: bool,
 }
 
 impl Rings {
@@ -115,6 +117,7 @@ impl Rings {
                 Some(pages) => Some(Ring::new(dev, pages, MESSAGES_PER_PAGE)?),
                 None => None,
             },
+            has_messages: false,
         })
     }
 
@@ -146,7 +149,7 @@ impl Rings {
     ///
     /// # Errors
     ///
-    /// A size that cannot be. Without the message ring the others work: it is given up then.
+    /// A size that cannot be. That of the message ring is returned: the others work without it.
     pub(crate) fn begin(&mut self) -> Result<Option<RingError>, RingError> {
         let state = &self.state;
         let log2 = |offset| state.observe32(offset);
@@ -158,9 +161,8 @@ impl Rings {
             return Ok(None);
         };
         let result = messages.begin(log2(offset_of!(RingsState, message_log2)));
-        if result.is_err() {
-            self.messages = None;
-        }
+        // Its memory is the device's all the same.
+        self.has_messages = result.is_ok();
         Ok(result.err())
     }
 
@@ -174,17 +176,10 @@ impl Rings {
 
     /// Whether there is a message ring.
     pub(crate) fn has_message_ring(&self) -> bool {
-        self.messages.is_some()
+        self.has_messages
     }
 
-    /// Whether there is room for one more request, and for its completion.
-    #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        let in_flight = self.requests.index.wrapping_sub(self.completions.index);
-        in_flight < self.depth()
-    }
-
-    /// Adds a request. There must be [room](Self::has_room).
+    /// Adds a request. There are fewer than [`depth`](Self::depth) in flight.
     #[inline]
     pub(crate) fn push(&mut self, request: &RequestDescriptor) {
         let requests = &mut self.requests;
@@ -250,8 +245,9 @@ impl Rings {
     ///
     /// An index of the device that cannot be.
     pub(crate) fn waiting_messages(&self) -> Result<u32, RingError> {
-        let Some(ring) = &self.messages else {
-            return Ok(0);
+        let ring = match &self.messages {
+            Some(ring) if self.has_messages => ring,
+            _ => return Ok(0),
         };
         let produced = self
             .state

@@ -50,7 +50,7 @@ impl Command {
             Self::SETUP_REQUEST_THRESHOLD => size_of::<SetupRequestThreshold>(),
             _ => return None,
         };
-        Some(size / size_of::<u32>())
+        size.checked_div(size_of::<u32>())
     }
 }
 
@@ -261,6 +261,7 @@ impl Descriptor for SetupRequestThreshold {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may fail")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -18,7 +18,7 @@ impl Context {
     /// The context of an index.
     #[inline]
     pub const fn of_index(index: u32) -> Self {
-        Self(index as u64 + 1)
+        Self((index as u64).wrapping_add(1))
     }
 
     /// The index of which it was made, if one below `count` was.
@@ -180,6 +180,7 @@ pub const fn is_read_write(opcode: u8) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test may fail")]
 mod tests {
     use super::*;
     use core::mem::offset_of;

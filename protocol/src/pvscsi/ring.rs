@@ -114,7 +114,7 @@ impl Entries {
     /// The entry of an index.
     #[inline]
     pub const fn slot(self, index: u32) -> usize {
-        (index & (self.count() - 1)) as usize
+        (index & self.count().wrapping_sub(1)) as usize
     }
 
     /// How many entries are in the ring.

@@ -70,9 +70,8 @@ impl<H: irq::Handler + 'static> Interrupt<H> {
             IrqType::Msi | IrqType::MsiX => Flags::TRIGGER_NONE,
         };
         // SAFETY: What comes of it is dropped with this value.
-        let registration = unsafe {
-            irq::Registration::new(borrowed.index(0)?.into(), flags, name, Ok(handler))
-        };
+        let registration =
+            unsafe { irq::Registration::new(borrowed.index(0)?.into(), flags, name, Ok(handler)) };
         // INVARIANT: By construction.
         Ok(Self {
             registration: KBox::pin_init(registration, GFP_KERNEL)?,

@@ -71,7 +71,9 @@ impl<T: Driver> Mapped<T> {
     /// memory.
     #[inline]
     pub fn segments(&self) -> Segments<'_> {
-        let list = self.data().map_or(core::ptr::null_mut(), |list| list.as_ptr());
+        let list = self
+            .data()
+            .map_or(core::ptr::null_mut(), |list| list.as_ptr());
         Segments {
             next: list,
             left: self.segments,
