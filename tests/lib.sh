@@ -98,7 +98,17 @@ interrupts_of() {
 
 driver_loaded() { [ -e "/sys/module/$MODULE" ]; }
 
-# Disks.  Disk N is LUN N on target 0 of its controller.
+# The bus of the driver's devices, and how their names begin there.
+case $MODULE in
+vmw_pvscsi) BUS=pci DEVICE=0000: ;;
+*) BUS=virtio DEVICE=virtio ;;
+esac
+
+# driver_devices: names of the devices that the driver has.
+driver_devices() { ls "/sys/bus/$BUS/drivers/$MODULE" | grep "^$DEVICE[0-9]"; }
+
+# Disks.  Disk N is LUN N on target 0 of its controller, or, where a target has one
+# unit only, LUN 0 on target N.
 
 disk_numbers() { seq 0 $((DISKS - 1)); }
 
@@ -108,8 +118,14 @@ disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 # under emulation a process costs more than a request.  Beyond 255 the kernel's
 # numbers have the address method (flat space, 0x4000) in them.
 disk() {
-	[ "$1" -lt 256 ] || set -- $((0x4000 + $1))
-	set -- /sys/class/scsi_disk/*:0:"$1"/device/block/*
+	if [ "$MODULE" = vmw_pvscsi ]; then
+		set -- "$1:0"
+	elif [ "$1" -lt 256 ]; then
+		set -- "0:$1"
+	else
+		set -- "0:$((0x4000 + $1))"
+	fi
+	set -- /sys/class/scsi_disk/*:"$1"/device/block/*
 	NODE=/dev/${1##*/}
 	[ -b "$NODE" ] && echo "$NODE"
 }
@@ -131,6 +147,7 @@ each_disk() {
 	for entry in /sys/class/scsi_disk/*/device/block/*; do
 		[ -e "$entry" ] || continue
 		number=${entry%/device/block/*}
+		[ "$MODULE" != vmw_pvscsi ] || number=${number%:0}
 		number=${number##*:}
 		[ "$number" -lt 256 ] || number=$((number - 0x4000))
 		"$@" "$number" "/dev/${entry##*/}"

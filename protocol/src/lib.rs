@@ -14,6 +14,7 @@
 extern crate std;
 
 pub mod hyperv;
+pub mod pvscsi;
 pub mod scsi;
 pub mod storvsp;
 pub mod virtio_scsi;

@@ -131,7 +131,7 @@ impl<T: FromBytes> DeviceCell<T> {
 ///
 /// `from` must be valid for reads of a `P`, and a multiple of eight.
 #[inline]
-unsafe fn copy_out<P: FromBytes>(from: *const u8) -> P {
+pub(crate) unsafe fn copy_out<P: FromBytes>(from: *const u8) -> P {
     let mut value = MaybeUninit::<P>::uninit();
     let to = value.as_mut_ptr().cast::<u8>();
     let mut at = 0;

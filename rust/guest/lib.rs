@@ -8,11 +8,13 @@
 //! - [`scsi`]: SCSI hosts and commands;
 //! - [`virtio_scsi`], [`vmbus_scsi`]: what joins them, SCSI commands as requests of a virtqueue or of
 //!   channels;
+//! - [`pci`]: drivers of PCI functions, their registers and interrupts;
+//! - [`dma`]: memory in which driver and device work at the same time;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
 //! - [`counters`]: what a driver counts, in debugfs;
 //! - [`cpus`]: how many processors there are;
-//! - [`alloc`], [`completion`], [`work`], [`ratelimit`], [`param`]: additions to the kernel's modules of
-//!   the same name.
+//! - [`alloc`], [`completion`], [`work`], [`ratelimit`], [`param`], [`lock`]: additions to the kernel's
+//!   modules of the same name.
 //!
 //! All of the project's `unsafe` code for the kernel is in this crate. A driver names no raw
 //! pointer, and whatever it does with these types, memory stays sound; the one thing asked of it
@@ -25,8 +27,10 @@ pub mod completion;
 pub mod counters;
 pub mod cpus;
 pub mod device_cell;
-mod lock;
+pub mod dma;
+pub mod lock;
 pub mod param;
+pub mod pci;
 mod preemption;
 pub mod ratelimit;
 pub mod scsi;

@@ -18,18 +18,24 @@ pub struct Param<T>(UnsafeCell<T>);
 
 /// The value of an unsigned parameter.
 pub type Uint = Param<u32>;
-
 /// The value of a signed parameter.
 pub type Int = Param<i32>;
+/// The value of a parameter that is yes or no.
+pub type Bool = Param<bool>;
 
-// SAFETY: All accesses are single volatile ones of an aligned word, here and in `param_set_uint`
-// and `param_set_int`.
-unsafe impl<T: Copy> Sync for Param<T> {}
+// SAFETY: All accesses are single volatile ones of an aligned value, here and in the functions by
+// which the kernel sets parameters of these types, which set them to valid values only.
+unsafe impl Sync for Param<u32> {}
+
+// SAFETY: As above.
+unsafe impl Sync for Param<i32> {}
+
+// SAFETY: As above.
+unsafe impl Sync for Param<bool> {}
 
 impl<T: Copy> Param<T> {
     /// A parameter that has `default` until it is set.
     pub const fn new(default: T) -> Self {
-        const { assert!(size_of::<T>() == size_of::<u32>()) };
         Self(UnsafeCell::new(default))
     }
 
@@ -75,31 +81,38 @@ unsafe impl Sync for Descriptor {}
 /// ```
 #[macro_export]
 macro_rules! module_param_uint {
-    ($($param:tt)*) => {
-        $crate::module_param!(Uint, "uint", param_ops_uint, $($param)*);
+    ($($f:tt)*) => {
+        $crate::__module_param! { Uint, param_ops_uint, "uint", $($f)* }
     };
 }
 
-/// Declares a signed module parameter with mode bits, as
-/// [`module_param_uint!`](crate::module_param_uint) does an unsigned one.
+/// Declares a signed module parameter with mode bits, as [`module_param_uint!`].
 #[macro_export]
 macro_rules! module_param_int {
-    ($($param:tt)*) => {
-        $crate::module_param!(Int, "int", param_ops_int, $($param)*);
+    ($($f:tt)*) => {
+        $crate::__module_param! { Int, param_ops_int, "int", $($f)* }
+    };
+}
+
+/// Declares a module parameter that is yes or no, with mode bits, as [`module_param_uint!`].
+#[macro_export]
+macro_rules! module_param_bool {
+    ($($f:tt)*) => {
+        $crate::__module_param! { Bool, param_ops_bool, "bool", $($f)* }
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! module_param {
+macro_rules! __module_param {
     (
-        $type:ident, $type_name:literal, $ops:ident,
+        $type:ident, $ops:ident, $kind:literal,
         $(#[$attr:meta])*
         static $name:ident: $default:expr, mode: $mode:expr, description: $description:literal $(,)?
     ) => {
         $(#[$attr])*
         #[allow(non_upper_case_globals, reason = "user space knows it by this name")]
-        static $name: $crate::param::$type = $crate::param::$type::new($default);
+        pub(crate) static $name: $crate::param::$type = $crate::param::$type::new($default);
 
         const _: () = {
             #[used(compiler)]
@@ -119,17 +132,27 @@ macro_rules! module_param {
                         arg: $name.as_ptr().cast(),
                     },
                 });
+        };
+        $crate::module_info!("parmtype=", ::core::stringify!($name), ":", $kind);
+        $crate::module_info!("parm=", ::core::stringify!($name), ":", $description);
+    };
+}
 
-            const TYPE: &str = ::core::concat!("parmtype=", ::core::stringify!($name), ":", $type_name, "\0");
+/// Adds a line `KEY=VALUE` to what `modinfo` shows of the module, put together from literals.
+///
+/// # Examples
+///
+/// ```ignore
+/// guest::module_info!("version=", "1.0");
+/// ```
+#[macro_export]
+macro_rules! module_info {
+    ($($part:expr),+ $(,)?) => {
+        const _: () = {
+            const TEXT: &str = ::core::concat!($($part),+, "\0");
             #[used(compiler)]
             #[link_section = ".modinfo"]
-            static TYPE_INFO: [u8; TYPE.len()] = $crate::param::bytes(TYPE);
-
-            const TEXT: &str =
-                ::core::concat!("parm=", ::core::stringify!($name), ":", $description, "\0");
-            #[used(compiler)]
-            #[link_section = ".modinfo"]
-            static TEXT_INFO: [u8; TEXT.len()] = $crate::param::bytes(TEXT);
+            static INFO: [u8; TEXT.len()] = $crate::param::bytes(TEXT);
         };
     };
 }

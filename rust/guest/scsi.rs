@@ -5,6 +5,7 @@
 //! - [`Driver`]: what a driver does, from which the host template is made;
 //! - [`Host`] and [`Limits`]: a host that is registered with the SCSI layer;
 //! - [`Command`]: a command to carry out, which *is* the obligation to complete it;
+//! - [`Mapped`]: a command whose data a device can reach, piece by piece ([`Segment`]);
 //! - [`EhCommand`]: a command that the error handling (EH) of the SCSI layer looks at;
 //! - [`HostRef`] and [`Device`]: hosts and devices as the SCSI layer knows them;
 //! - [`QueueMaps`]: which CPU uses which hardware queue;
@@ -23,6 +24,7 @@ mod device;
 mod driver;
 mod eh;
 mod host;
+mod mapped;
 mod queue_map;
 mod result;
 mod template;
@@ -54,6 +56,11 @@ pub use self::host::{
     Host,
     Limits,
     Protection, //
+};
+pub use self::mapped::{
+    Mapped,
+    Segment,
+    Segments, //
 };
 pub use self::queue_map::{
     usable_queues,

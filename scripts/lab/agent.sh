@@ -3,7 +3,7 @@
 #
 # Does outside what a guest asks for while it runs: hot-plug, media, faults.
 #
-#	agent.sh hospes|qemu <the guest's console
+#	agent.sh hospes|qemu MODULE <the guest's console
 #
 # A request is a line `# host NUMBER VERB WORDS…` of the guest's kernel log. The
 # answer goes to the guest's serial line, which the file `input` leads to: a line
@@ -13,6 +13,7 @@
 # the guest's units are in the current directory.
 
 vmm=$1
+module=$2
 
 # hospes: its control socket.
 
@@ -55,9 +56,18 @@ monitor() {
 	return 1
 }
 
+# Where disk N is: what QEMU's pvscsi offers has one unit a target.
+qemu_place() {
+	if [ "$module" = vmw_pvscsi ]; then
+		echo "scsi-id=$1,lun=0"
+	else
+		echo "scsi-id=0,lun=$1"
+	fi
+}
+
 qemu_add() {
 	monitor "drive_add 0 if=none,id=d$1,format=raw,file=disk$1" &&
-		monitor "device_add scsi-hd,id=u$1,bus=${2:-s0}.0,drive=d$1,scsi-id=0,lun=$1,serial=DISK$1"
+		monitor "device_add scsi-hd,id=u$1,bus=${2:-s0}.0,drive=d$1,$(qemu_place "$1"),serial=DISK$1"
 }
 qemu_remove() { monitor "device_del u$1"; }
 qemu_resize() { monitor "block_resize d$1 $2"; }

@@ -52,7 +52,7 @@ PLAIN = """\
 status=$?"""
 HEARD = """\
 mkfifo input monitor.in monitor.out && exec 4<>input 3<>monitor.in || {{ echo "job: no pipes"; exit 1; }}
-{{ {command} <input 2>"$VMM_LOG"; echo $? >status; }} | tee "$CONSOLE" | sh agent.sh {vmm}
+{{ {command} <input 2>"$VMM_LOG"; echo $? >status; }} | tee "$CONSOLE" | sh agent.sh {vmm} {module}
 read -r status <status"""
 # A disk of level 1 for a unit that is passed through.
 SCSI_DEBUG = """\
@@ -72,7 +72,8 @@ def script(machine: Machine, command: list[str], host: bool = False, user: int =
     if user:
         before.append(f"chown -R {user}:{user} .")
         command = [*_unprivileged(user), *command]
-    run = (HEARD if host else PLAIN).format(command=shlex.join(command), vmm=machine.vmm)
+    run = (HEARD if host else PLAIN).format(
+        command=shlex.join(command), vmm=machine.vmm, module=machine.module)
     return SCRIPT.format(
         fill="\n".join(before),
         run=run,

@@ -81,11 +81,17 @@ def qemu(machine: Machine, boot: Boot) -> list[str]:
         words += ["-device", f"virtio-scsi-pci,id=s0,{queues},disable-legacy=on"]
         for unit in machine.disks.attached:
             words += _qemu_unit(unit)
+    if machine.module == "vmw_pvscsi":
+        words += ["-device", "pvscsi,id=s0"]
+        for unit in machine.disks.attached:
+            words += _qemu_unit(unit, own_target=True)
     return [*words, *boot.words]
 
 
-def _qemu_unit(unit: Unit) -> list[str]:
+def _qemu_unit(unit: Unit, own_target: bool = False) -> list[str]:
+    """A unit is one of target 0, or the only one of a target of its own."""
     number = unit.number
+    target, lun = (number, 0) if own_target else (0, number)
     if unit.kind == "pass" or unit.protection:
         raise ValueError(f"QEMU has no unit like number {number}")
     model, drive = "scsi-hd", f"file=disk{number}"
@@ -95,7 +101,7 @@ def _qemu_unit(unit: Unit) -> list[str]:
         drive += f",throttling.iops-total={SLOW_PER_SECOND}"
     if unit.readonly:
         drive += ",readonly=on"
-    place = f"bus=s0.0,drive=d{number},scsi-id=0,lun={number},serial=DISK{number}"
+    place = f"bus=s0.0,drive=d{number},scsi-id={target},lun={lun},serial=DISK{number}"
     return ["-drive", f"if=none,id=d{number},format=raw,discard=unmap,{drive}",
             "-device", f"{model},id=u{number},{place}"]
 

@@ -10,6 +10,8 @@
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=vmw_pvscsi driver=rust,c vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust,c vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 120
 
 . /tests/lib.sh
@@ -31,29 +33,34 @@ values() {
 }
 
 module_info() {
-	tr '\0' '\n' <"/modules/$MODULE.ko" | grep -aE '^(alias|parm|parmtype|depends|name)=' | sort -u |
+	tr '\0' '\n' <"/modules/$MODULE.ko" | grep -aE '^(alias|parm|parmtype|depends|name|version)=' | sort -u |
 		while read -r line; do surface modinfo "${line%%=*}" "${line#*=}"; done
 }
 
 parameters() {
-	local file
+	local file value
 	for file in "/sys/module/$MODULE/parameters"/*; do
-		[ -e "$file" ] && surface parameter "${file##*/} ($(stat -c %a "$file"))" "$(cat "$file")"
+		[ -e "$file" ] || continue
+		value=$(cat "$file")
+		# The C driver writes there what it has chosen for its first device.
+		[ "${file##*/}" != ring_pages ] || value=chosen
+		surface parameter "${file##*/} ($(stat -c %a "$file"))" "$value"
 	done
 }
 
 # listing GROUP WHAT DIRECTORY: names of what is in it, without numbers that
 # differ from boot to boot.
-listing() { surface "$1" "$2" "$(ls "$3" | sed 's/[0-9]*:[0-9].*/N/; s/^virtio[0-9]*$/virtioN/' | sort -u | tr '\n' ' ')"; }
+listing() { surface "$1" "$2" "$(ls "$3" | sed 's/[0-9]*:[0-9].*/N/; s/^virtio[0-9]*$/virtioN/; s/^host[0-9]*$/hostN/; s/^[0-9]*$/N/; s/^0000:.*/PCI/' | sort -u | tr '\n' ' ')"; }
 
 device() {
 	local directory
-	for directory in "/sys/bus/virtio/drivers/$MODULE"/virtio*; do
-		values "$directory" device features status device vendor
+	for directory in "/sys/bus/$BUS/drivers/$MODULE/$DEVICE"*; do
+		values "$directory" device features status device vendor class revision enable msi_bus \
+			dma_mask_bits consistent_dma_mask_bits
 		listing device attributes "$directory/"
 		listing device parent "$directory/.."
 	done
-	listing driver attributes "/sys/bus/virtio/drivers/$MODULE"
+	listing driver attributes "/sys/bus/$BUS/drivers/$MODULE"
 	listing driver module "/sys/module/$MODULE"
 }
 
@@ -89,8 +96,8 @@ disk_values() {
 
 interrupts() {
 	# Numbers of devices and lines may differ from boot to boot; names may not.
-	sed -n 's/.* \(virtio[0-9]*-.*\)/\1/p' /proc/interrupts | while read -r name; do
-		surface interrupt "${name#*-}" present
+	sed -n 's/.* \(virtio[0-9]*-.*\|vmw_pvscsi\)$/\1/p' /proc/interrupts | while read -r name; do
+		surface interrupt "${name#virtio*-}" present
 	done
 }
 

@@ -9,6 +9,9 @@
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 180
 
 . /tests/lib.sh
@@ -26,8 +29,8 @@ twenty() {
 
 nothing_left() {
 	grep virtio /proc/interrupts | grep -v -e config
-	[ ! -e "/sys/module/$MODULE" ] && [ ! -e "/sys/bus/virtio/drivers/$MODULE" ] &&
-		[ -z "$(ls /sys/class/scsi_host)" ] && ! grep -q request /proc/interrupts
+	[ ! -e "/sys/module/$MODULE" ] && [ ! -e "/sys/bus/$BUS/drivers/$MODULE" ] &&
+		[ -z "$(ls /sys/class/scsi_host)" ] && ! grep -q -e request -e "$MODULE" /proc/interrupts
 }
 
 driver_load

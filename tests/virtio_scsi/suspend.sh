@@ -13,6 +13,9 @@
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=debug vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # limit: 240
 # order: last
 
@@ -24,7 +27,7 @@ else
 	sleep_well() {
 		local host
 		host=$(ls -d /sys/class/scsi_host/host*)
-		insmod /modules/ours/virtio_pm_poke.ko host="${host##*/host}" && rmmod virtio_pm_poke
+		insmod "/modules/ours/${BUS}_pm_poke.ko" host="${host##*/host}" && rmmod "${BUS}_pm_poke"
 	}
 fi
 
@@ -38,7 +41,7 @@ ended_well() {
 	[ "$(cat "/tmp/status.$1")" = 0 ]
 }
 
-interrupts() { sed -n 's/.* \(virtio[0-9]*-.*\)/\1/p' /proc/interrupts | sort; }
+interrupts() { sed -n 's/.* \(virtio[0-9]*-.*\|vmw_pvscsi\)$/\1/p' /proc/interrupts | sort; }
 
 check "driver loads" driver_load
 disk_known 0

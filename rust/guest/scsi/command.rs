@@ -219,6 +219,12 @@ impl<T: Driver> Command<T> {
         len
     }
 
+    /// The command as C has it.
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::scsi_cmnd {
+        self.cmd.as_ptr()
+    }
+
     /// The command for a pointer, leaving nobody with the obligation.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<bindings::scsi_cmnd> {

@@ -13,6 +13,7 @@ use crate::bindings;
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
+    str::CString,
     time::{
         msecs_to_jiffies,
         Msecs, //
@@ -72,6 +73,20 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Whether a device's queue depth may be no more than what the host started with.
     const LIMIT_QUEUE_DEPTH: bool = false;
 
+    /// Whether a device without tagged commands has a queue depth of 1.
+    const DEPTH_NEEDS_TAGS: bool = false;
+
+    /// What the host is, in more words than [`NAME`](Driver::NAME) and with its numbers: for the
+    /// kernel's log when the host is registered, and for who asks the SCSI layer. What is longer
+    /// than 127 bytes is cut. Without it, it is the name.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing it, and then the host is not registered.
+    fn info(&self) -> Result<CString> {
+        Err(ENOENT)
+    }
+
     /// Carries a command out, or begins to. In atomic context.
     ///
     /// # Errors
@@ -107,7 +122,15 @@ pub trait Driver: Send + Sync + Sized + 'static {
         Recovery::Failed
     }
 
-    /// Resets all that the host has. Sleeps.
+    /// Resets the bus, that is all devices of the host. Sleeps.
+    ///
+    /// What is said of a command here goes for all of the host's: success means that the driver has
+    /// none of them any more.
+    fn reset_bus(&self, _command: &EhCommand<'_, Self>) -> Recovery {
+        Recovery::Failed
+    }
+
+    /// Resets the host itself, the last resort. Sleeps. As for [`reset_bus`](Driver::reset_bus).
     fn reset_host(&self, _command: &EhCommand<'_, Self>) -> Recovery {
         Recovery::Failed
     }

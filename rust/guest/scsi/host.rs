@@ -113,14 +113,19 @@ impl Protection {
     }
 }
 
+/// Room for what a driver says of a host, and a zero.
+const INFO_SIZE: usize = 128;
+
 /// What is in the part of a `struct Scsi_Host` that is the driver's.
 ///
 /// # Invariants
 ///
 /// `driver` is an `Arc` of `T` as a raw pointer, or null before the host is registered and an RCU
-/// grace period after it is not any more.
+/// grace period after it is not any more. `info` ends with a zero, and does not change once the host
+/// is registered.
 pub(super) struct HostData<T> {
     driver: Atomic<*mut T>,
+    info: [u8; INFO_SIZE],
 }
 
 impl<T: Driver> HostData<T> {
@@ -130,6 +135,33 @@ impl<T: Driver> HostData<T> {
     unsafe fn of<'a>(shost: *mut bindings::Scsi_Host) -> &'a Self {
         // SAFETY: The space was allocated with the host, and zeros are valid.
         unsafe { &*(&raw const (*shost).hostdata).cast() }
+    }
+
+    /// What the driver says of a host, for as long as that is valid.
+    ///
+    /// # Safety
+    ///
+    /// As for `of`.
+    pub(super) unsafe fn info(shost: *mut bindings::Scsi_Host) -> *const c_char {
+        // SAFETY: By the safety requirement.
+        unsafe { Self::of(shost) }.info.as_ptr().cast()
+    }
+
+    /// Copies what the driver says of a host to where it stays.
+    ///
+    /// # Safety
+    ///
+    /// `shost` must be allocated by [`Host::register`] with this `T`, and not be registered.
+    unsafe fn set_info(shost: *mut bindings::Scsi_Host, info: &CStr) {
+        // SAFETY: By the safety requirement, the space is there and nobody else uses it.
+        let room = unsafe {
+            let data = (&raw mut (*shost).hostdata).cast::<Self>();
+            &mut (*data).info
+        };
+        // INVARIANT: The last byte stays zero, as all of the space was.
+        for (to, from) in room.iter_mut().zip(info.to_bytes()).take(INFO_SIZE - 1) {
+            *to = *from;
+        }
     }
 
     /// The driver of a host.
@@ -190,12 +222,21 @@ impl<T: Driver> Host<T> {
         limits: &Limits,
     ) -> Result<Self> {
         Template::<T>::check()?;
+        let info = if T::HAS_INFO {
+            Some(driver.info()?)
+        } else {
+            None
+        };
         // SAFETY: The template is a constant. The private part is zeroed.
         let shost = unsafe {
             bindings::scsi_host_alloc(Template::<T>::VALUE, size_of::<HostData<T>>() as c_int)
         };
         let shost = NonNull::new(shost).ok_or(ENOMEM)?;
-        // SAFETY: The host is new, and not registered.
+        if let Some(info) = info {
+            // SAFETY: The host is new, and not registered.
+            unsafe { HostData::<T>::set_info(shost.as_ptr(), &info) };
+        }
+        // SAFETY: As above.
         let result = unsafe { limits.apply(shost.as_ptr()) };
         // SAFETY: The host is valid; its private part is that of `T`.
         let slot = &unsafe { HostData::<T>::of(shost.as_ptr()) }.driver;

@@ -23,6 +23,8 @@ impl HostByte {
     pub const BAD_TARGET: Self = Self(bindings::scsi_host_status_DID_BAD_TARGET as u8);
     /// The command was aborted.
     pub const ABORT: Self = Self(bindings::scsi_host_status_DID_ABORT as u8);
+    /// What came was damaged on its way.
+    pub const PARITY: Self = Self(bindings::scsi_host_status_DID_PARITY as u8);
     /// Something went wrong.
     pub const ERROR: Self = Self(bindings::scsi_host_status_DID_ERROR as u8);
     /// The command was lost in a reset.

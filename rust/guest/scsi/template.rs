@@ -66,6 +66,11 @@ impl<T: Driver> Template<T> {
             } else {
                 None
             },
+            eh_bus_reset_handler: if T::HAS_RESET_BUS {
+                Some(Self::reset_bus)
+            } else {
+                None
+            },
             eh_host_reset_handler: if T::HAS_RESET_HOST {
                 Some(Self::reset_host)
             } else {
@@ -81,6 +86,7 @@ impl<T: Driver> Template<T> {
             } else {
                 None
             },
+            info: if T::HAS_INFO { Some(Self::info) } else { None },
             eh_timed_out: Some(Self::timed_out),
             sdev_init: Some(Self::init_device),
             ..pin_init::zeroed()
@@ -153,10 +159,12 @@ impl<T: Driver> Template<T> {
     extern "C" fn change_queue_depth(sdev: *mut bindings::scsi_device, depth: c_int) -> c_int {
         // SAFETY: The SCSI layer passes a valid device, which has a host.
         let limit = c_int::from(unsafe { (*(*sdev).host).cmd_per_lun });
-        let depth = if T::LIMIT_QUEUE_DEPTH {
-            depth.min(limit)
-        } else {
-            depth
+        // SAFETY: As above.
+        let untagged = T::DEPTH_NEEDS_TAGS && unsafe { (*sdev).tagged_supported() } == 0;
+        let depth = match depth {
+            _ if untagged => 1,
+            depth if T::LIMIT_QUEUE_DEPTH => depth.min(limit),
+            depth => depth,
         };
         // SAFETY: As above.
         unsafe { bindings::scsi_change_queue_depth(sdev, depth) }
@@ -170,6 +178,11 @@ impl<T: Driver> Template<T> {
     extern "C" fn reset_device(cmd: *mut bindings::scsi_cmnd) -> c_int {
         // SAFETY: The SCSI layer passes a valid command of a host with this template.
         unsafe { Self::recover(cmd, T::reset_device) }
+    }
+
+    extern "C" fn reset_bus(cmd: *mut bindings::scsi_cmnd) -> c_int {
+        // SAFETY: The SCSI layer passes a valid command of a host with this template.
+        unsafe { Self::recover(cmd, T::reset_bus) }
     }
 
     extern "C" fn reset_host(cmd: *mut bindings::scsi_cmnd) -> c_int {
@@ -202,6 +215,11 @@ impl<T: Driver> Template<T> {
             *to.cast() = [geometry.heads.into(), geometry.sectors.into(), cylinders];
         }
         0
+    }
+
+    extern "C" fn info(shost: *mut bindings::Scsi_Host) -> *const c_char {
+        // SAFETY: The SCSI layer passes a valid host with this template.
+        unsafe { HostData::<T>::info(shost) }
     }
 
     /// Runs an EH callback, and does not believe in success while the driver has the command:
