@@ -8,7 +8,6 @@
 //! C header: [`include/linux/moduleparam.h`](srctree/include/linux/moduleparam.h)
 
 use core::cell::UnsafeCell;
-use core::mem::size_of;
 use core::ptr;
 use kernel::bindings;
 

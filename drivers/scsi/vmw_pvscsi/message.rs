@@ -141,6 +141,7 @@ impl Adapter {
 
 fn unit(place: Place) -> Unit {
     Unit {
+        channel: 0,
         id: place.target.into(),
         lun: place.lun.into(),
     }

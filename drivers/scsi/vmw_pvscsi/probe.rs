@@ -210,7 +210,7 @@ fn limits(adapter: &Adapter) -> scsi::Limits {
         cdb_len: CDB_SIZE as u16,
         targets: settings.targets,
         luns: 1,
-        protection: scsi::Protection::None,
+        ..scsi::Limits::SIMPLE
     }
 }
 
