@@ -60,8 +60,14 @@ struct State {
     producer: Option<Producer<Pages>>,
     /// What waits for room.
     backlog: VecDeque<(Header, Packet)>,
-    /// Answers that are owed.
+    /// Answers that are owed and not there yet.
     in_flight: usize,
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        self.in_flight.saturating_add(self.backlog.len()) >= MAX_IN_FLIGHT
+    }
 }
 
 impl Port {
@@ -101,22 +107,24 @@ impl Port {
 
     /// Whether so many are owed that no further packet is to be taken.
     pub(super) fn is_busy(&self) -> bool {
-        self.lock().in_flight >= MAX_IN_FLIGHT
+        self.lock().is_busy()
     }
 
     /// Gives an answer that was owed.
     pub(super) fn finish(&self, transaction: u64, packet: &Packet) {
         let mut state = self.lock();
-        let signal = self.write(&mut state, Header::completion(transaction), packet);
-        let was_busy = state.in_flight >= MAX_IN_FLIGHT;
+        let was_busy = state.is_busy();
         state.in_flight = state.in_flight.saturating_sub(1);
+        let signal = self.write(&mut state, Header::completion(transaction), packet);
         if state.in_flight == 0 {
             self.idle.notify_all();
         }
+        let is_over = was_busy && !state.is_busy();
         drop(state);
         self.signal(signal);
-        if was_busy {
-            // What was left in the ring.
+        if is_over {
+            // What was left in the ring. Where answers wait for room, the guest's
+            // signal that there is some does the same.
             self.wake();
         }
     }
