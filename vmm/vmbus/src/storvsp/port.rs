@@ -19,13 +19,20 @@ use protocol::storvsp::{Operation, Packet, TRANSACTION_UNSOLICITED};
 use protocol::vmbus::packet::{Header, Kind};
 use protocol::vmbus::ring::{control, Consumer, Producer, PushError, RingError, Room, Signal};
 use serde::Serialize;
-use serde_json::Value;
 use vmm_sys_util::eventfd::EventFd;
 use zerocopy::IntoBytes;
 
 use super::MAX_IN_FLIGHT;
 use crate::channel::{Channel, Interrupt};
 use crate::memory::Pages;
+
+/// What is kept of a channel whether it is open or not.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) counters: PortCounters,
+    /// Or a guest could have one message for each time that it opens the channel.
+    pub(super) warnings: RateLimit,
+}
 
 /// What is counted of a channel.
 #[derive(Debug, Default, Serialize)]
@@ -51,8 +58,7 @@ pub(super) struct Port {
     state: Mutex<State>,
     idle: Condvar,
     is_ready: AtomicBool,
-    pub(super) counters: PortCounters,
-    pub(super) warnings: RateLimit,
+    pub(super) record: Arc<Record>,
 }
 
 struct State {
@@ -72,7 +78,10 @@ impl State {
 
 impl Port {
     /// The end of `channel`, and what the guest writes.
-    pub(super) fn new(channel: Channel) -> io::Result<(Arc<Self>, Consumer<Pages>)> {
+    pub(super) fn new(
+        channel: Channel,
+        record: Arc<Record>,
+    ) -> io::Result<(Arc<Self>, Consumer<Pages>)> {
         if !channel.is_woken() {
             // An answer could wait for room for ever.
             return Err(io::Error::other(
@@ -93,8 +102,7 @@ impl Port {
             }),
             idle: Condvar::new(),
             is_ready: AtomicBool::new(false),
-            counters: PortCounters::default(),
-            warnings: RateLimit::default(),
+            record,
         });
         Ok((port, consumer))
     }
@@ -191,7 +199,7 @@ impl Port {
                 return signal;
             }
         }
-        self.counters.waited.inc();
+        self.record.counters.waited.inc();
         state.backlog.push_back((header, *packet));
         Signal::NotNeeded
     }
@@ -204,12 +212,15 @@ impl Port {
         loop {
             let needed = match producer.send(header, &[], &[packet.as_bytes()]) {
                 Ok(signal) => {
-                    self.counters.answers.inc();
+                    self.record.counters.answers.inc();
                     return Some(signal);
                 }
                 Err(PushError::Full { needed }) => needed,
                 Err(error) => {
-                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    warn_limited!(
+                        self.record.warnings,
+                        "the ring to the guest is dead: {error:?}"
+                    );
                     state.producer = None;
                     state.backlog.clear();
                     return Some(Signal::NotNeeded);
@@ -221,7 +232,10 @@ impl Port {
                 Ok(Room::Now) => {}
                 Ok(Room::Later) => return None,
                 Err(error) => {
-                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    warn_limited!(
+                        self.record.warnings,
+                        "the ring to the guest is dead: {error:?}"
+                    );
                     state.producer = None;
                     state.backlog.clear();
                     return Some(Signal::NotNeeded);
@@ -233,7 +247,7 @@ impl Port {
     /// Signals the guest if that is needed.
     pub(super) fn signal(&self, signal: Signal) {
         if signal.is_needed() {
-            self.counters.signals.inc();
+            self.record.counters.signals.inc();
             self.interrupt.raise();
         }
     }
@@ -253,11 +267,6 @@ impl Port {
         }
     }
 
-    /// As JSON.
-    pub(super) fn counters(&self) -> Value {
-        serde_json::to_value(&self.counters).unwrap_or_default()
-    }
-
     fn wake(&self) {
         // Only a counter that is about to overflow says no, and then the thread is
         // going to wake up anyway.
@@ -275,6 +284,6 @@ impl Kicked for Port {
     }
 
     fn kicked(&self) {
-        self.counters.kicks.inc();
+        self.record.counters.kicks.inc();
     }
 }
