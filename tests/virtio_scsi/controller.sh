@@ -6,7 +6,6 @@
 # has none.
 #
 # machine: module=virtio_scsi driver=c,rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
-# machine: module=hv_storvsc driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
 # host: yes
 # limit: 240
 
