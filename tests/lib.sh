@@ -284,9 +284,15 @@ controllers_are() {
 	same $(($# - 1)) "$1"
 }
 
-pci_functions() { ls /sys/bus/pci/devices | wc -l; }
+# bus_devices: how many devices there are on the bus that controllers are on.
+bus_devices() {
+	case $MODULE in
+	hv_*) ls /sys/bus/vmbus/devices ;;
+	*) ls /sys/bus/pci/devices ;;
+	esac | wc -l
+}
 
-pci_functions_are() { same "$(pci_functions)" "$1"; }
+bus_devices_are() { same "$(bus_devices)" "$1"; }
 
 # The processor.
 

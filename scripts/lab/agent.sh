@@ -24,7 +24,13 @@ hospes_remove() { ctl disk remove "on=s0,lun=$1"; }
 hospes_resize() { ctl disk resize "on=s0,lun=$1,size=$2"; }
 hospes_change() { ctl cdrom change "on=s0,lun=$1,path=$2"; }
 hospes_eject() { ctl cdrom eject "on=s0,lun=$1"; }
-hospes_add_controller() { ctl scsi add virtio,id=s1,queues=1,max_target=3 && hospes_add "$1" s1; }
+hospes_add_controller() {
+	# One like the first.
+	case $(ctl devices) in
+	*storvsp*) ctl scsi add vmbus,id=s1,channels=1 ;;
+	*) ctl scsi add virtio,id=s1,queues=1,max_target=3 ;;
+	esac && hospes_add "$1" s1
+}
 hospes_remove_controller() { ctl scsi remove id=s1; }
 hospes_tear_controller() { ctl scsi remove id=s1,surprise; }
 hospes_pause() { ctl pause; }

@@ -23,7 +23,7 @@ check "driver loads" driver_load
 check "the disk that is going to go is not there yet" disk_gone 2
 # What its disk holds in the end is left to chance.
 rm -f /tmp/leaves.2
-before=$(pci_functions)
+before=$(bus_devices)
 for number in 1 2; do
 	check "add a controller, round $number" host add-controller 2
 	check "its disk is found" until_true 30 disk 2
@@ -35,7 +35,7 @@ for number in 1 2; do
 	check "what was in flight ends" until_true 60 has_ended
 	check "its disk is gone" until_true 30 disk_gone 2
 	check "so is the controller" until_true 30 controllers_are 1
-	check "and its place on the bus is free" until_true 30 pci_functions_are "$before"
+	check "and its place on the bus is free" until_true 30 bus_devices_are "$before"
 done
 # That writes failed is as it should be.
 dmesg -c >/dev/null

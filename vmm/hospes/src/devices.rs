@@ -273,21 +273,18 @@ impl Devices {
         device: &Storvsp,
         removal: Removal,
     ) -> Result<(), Refusal> {
-        let (bus, instance) = (self.bus()?, device.identity().instance);
-        match removal {
-            Removal::Orderly => {
-                let (devices, id) = (Arc::downgrade(self), id.to_owned());
-                bus.rescind(instance, move || {
-                    if let Some(devices) = devices.upgrade() {
-                        devices.forget(&id);
-                    }
-                });
-            }
-            Removal::Surprise => {
-                bus.tear(instance);
-                self.forget(id);
-            }
+        let bus = self.bus()?;
+        if removal == Removal::Surprise {
+            // Commands end, but their answers still reach the guest, which would wait
+            // for them without an end.
+            self.controller(id)?.remove_all();
         }
+        let (devices, id) = (Arc::downgrade(self), id.to_owned());
+        bus.rescind(device.identity().instance, move || {
+            if let Some(devices) = devices.upgrade() {
+                devices.forget(&id);
+            }
+        });
         Ok(())
     }
 

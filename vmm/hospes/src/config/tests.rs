@@ -66,7 +66,11 @@ fn options_have_the_shape_of_the_file() {
 fn wrong_values_are_named() {
     for (object, text, message) in [
         (SCSI, "virtio", "--scsi: id is missing; add id=NAME"),
-        (SCSI, "id=s0", "--scsi: type is missing; add type=virtio"),
+        (
+            SCSI,
+            "id=s0",
+            "--scsi: type is missing; add type=virtio|vmbus",
+        ),
         (SCSI, "virtio,id=", "--scsi: id=: give id=NAME"),
         (SCSI, "virtio,id=a,id=b", "--scsi: id is given twice"),
         (DISK, "path=p,on=s,lun=x", "--disk: lun=x: give lun=N"),
@@ -101,10 +105,43 @@ fn the_whole_is_checked() {
             json!({"kernel": "k", "scsi": scsi, "disk": [{"path": "p", "on": "s0", "block_size": 1}]}),
             "block_size=1",
         ),
+        (
+            json!({"kernel": "k", "scsi": [{"type": "vmbus", "id": "v"}]}),
+            "--personality hyperv",
+        ),
+        (hyperv(json!({"queues": 1}), json!({})), "no queues"),
+        (hyperv(json!({}), json!({"target": 16})), "target=16"),
+        (
+            json!({"kernel": "k", "scsi": [{"type": "virtio", "id": "s0", "channels": 1}]}),
+            "no channels",
+        ),
     ] {
         let error = machine(value).unwrap().check().unwrap_err();
         assert!(error.0.contains(key), "{error} does not name {key}");
     }
+}
+
+/// A machine with a controller on VMBus and a disk, with more keys.
+fn hyperv(scsi: serde_json::Value, disk: serde_json::Value) -> serde_json::Value {
+    let with = |mut value: serde_json::Value, more: serde_json::Value| {
+        let more = more.as_object().unwrap().clone();
+        value.as_object_mut().unwrap().extend(more);
+        value
+    };
+    json!({
+        "kernel": "k",
+        "personality": "hyperv",
+        "scsi": [with(json!({"type": "vmbus", "id": "v"}), scsi)],
+        "disk": [with(json!({"path": "p", "on": "v"}), disk)],
+    })
+}
+
+#[test]
+fn a_machine_of_hyper_v_has_disks_on_vmbus() {
+    let good = machine(hyperv(json!({"channels": 4}), json!({"target": 15}))).unwrap();
+    good.check().unwrap();
+    assert_eq!(good.vmbus_max_version, VmbusVersion::default());
+    assert!(machine(json!({"kernel": "k", "vmbus_max_version": "6.0"})).is_err());
 }
 
 /// Every key of an option exists in the JSON, and the other way round.

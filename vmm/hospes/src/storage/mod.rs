@@ -207,6 +207,15 @@ impl Controller {
         Ok(())
     }
 
+    /// Takes all units away without telling the guest.
+    pub fn remove_all(&self) {
+        for at in self.target.addresses() {
+            // Somebody else may have taken it away.
+            let _ = self.target.remove(at);
+        }
+        self.lock().clear();
+    }
+
     /// Sets a disk's size, if one is given, and tells the guest what it is now.
     /// Says whether it changed.
     ///

@@ -225,17 +225,6 @@ impl Connection {
         }
     }
 
-    /// Takes a device away, whatever the guest does with it.
-    pub(super) fn tear(&mut self, instance: Guid) {
-        let relids = self.channels.of(instance);
-        for relid in &relids {
-            self.close(*relid);
-        }
-        for relid in relids {
-            self.take_back(relid);
-        }
-    }
-
     /// Tells the guest to let go of a channel. One that it does not know goes at once.
     fn take_back(&mut self, relid: u16) {
         let Some(entry) = self.channels.get_mut(relid) else {

@@ -28,13 +28,11 @@ pub(super) enum Request {
     OfferMore { primary: u16, count: u16 },
     /// A device is to go.
     Rescind(Guid, Box<dyn FnOnce() + Send>),
-    /// A device is gone. The sender is dropped when that is done, as in all below.
-    Tear(Guid, Sender<()>),
-    /// Nothing is to happen for a while.
+    /// Nothing is to happen for a while. The sender is dropped when that is so.
     Pause(Sender<()>),
     /// That is over.
     Resume,
-    /// The guest is to be forgotten.
+    /// The guest is to be forgotten; the sender as above.
     Reset(Sender<()>),
     /// The end.
     Stop,

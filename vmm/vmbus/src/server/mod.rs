@@ -164,11 +164,6 @@ impl VmBus {
         self.inbox.push(Request::Rescind(instance, Box::new(done)));
     }
 
-    /// Takes a device away at once, whatever the guest does with it.
-    pub fn tear(&self, instance: Guid) {
-        self.wait_for(|done| Request::Tear(instance, done));
-    }
-
     /// Handles no message and delivers none until [`resume`](Self::resume).
     pub fn pause(&self) {
         self.wait_for(Request::Pause);
@@ -264,10 +259,6 @@ impl Bus {
             Request::Offer(device) => self.connection.offer(device),
             Request::OfferMore { primary, count } => self.connection.offer_more(primary, count),
             Request::Rescind(instance, done) => self.connection.rescind(instance, done),
-            Request::Tear(instance, done) => {
-                self.connection.tear(instance);
-                drop(done);
-            }
             Request::Pause(done) => {
                 self.is_paused = true;
                 drop(done);

@@ -41,11 +41,11 @@ use protocol::storvsp::packet::Properties;
 use protocol::storvsp::{Operation, MAX_LUNS, MAX_PATHS, MAX_TARGETS};
 use protocol::vmbus::{class, Guid};
 use serde::Serialize;
-use serde_json::{json, Map, Value};
+use serde_json::{json, Value};
 
 use crate::channel::Channel;
 use crate::device::{Device, Identity};
-use port::Port;
+use port::{Port, Record};
 use resets::Resets;
 use service::ChannelService;
 
@@ -104,6 +104,7 @@ struct Shared {
     target: Arc<Target>,
     /// The target's queue for each channel.
     lanes: Vec<Queue>,
+    records: Vec<Arc<Record>>,
     resets: Resets,
     counters: Counters,
 }
@@ -146,6 +147,7 @@ impl Storvsp {
             name: config.name.clone(),
             properties: Properties::new(more, config.max_transfer),
             lanes: (0..config.channels).map(|_| target.queue()).collect(),
+            records: (0..config.channels).map(|_| Arc::default()).collect(),
             target,
             resets: Resets::new().map_err(|error| error.to_string())?,
             counters: Counters::default(),
@@ -213,7 +215,9 @@ impl Storvsp {
 
     fn start(&self, index: u16, channel: Channel) -> io::Result<OpenChannel> {
         let more = channel.more.clone();
-        let (port, consumer) = Port::new(channel)?;
+        let record = self.shared.records.get(usize::from(index));
+        let record = record.ok_or(io::ErrorKind::NotFound)?.clone();
+        let (port, consumer) = Port::new(channel, record)?;
         let (shared, mode) = (self.shared.clone(), self.config.aio);
         let name = format!("{}-c{index}", self.config.name);
         let of_service = port.clone();
@@ -289,12 +293,11 @@ impl Device for Storvsp {
 
 impl Counted for Storvsp {
     fn counters(&self) -> Value {
-        let channels: Map<_, _> = (self.running().channels.iter())
-            .map(|(index, channel)| (index.to_string(), channel.port.counters()))
-            .collect();
+        let counters = |record: &Arc<Record>| serde_json::to_value(&record.counters);
+        let channels = (self.shared.records.iter()).filter_map(|record| counters(record).ok());
         json!({
             "controller": self.shared.counters,
-            "channels": channels,
+            "channels": channels.collect::<Vec<_>>(),
             "units": self.shared.target.counters(),
         })
     }

@@ -19,13 +19,20 @@ use protocol::storvsp::{Operation, Packet, TRANSACTION_UNSOLICITED};
 use protocol::vmbus::packet::{Header, Kind};
 use protocol::vmbus::ring::{control, Consumer, Producer, PushError, RingError, Room, Signal};
 use serde::Serialize;
-use serde_json::Value;
 use vmm_sys_util::eventfd::EventFd;
 use zerocopy::IntoBytes;
 
 use super::MAX_IN_FLIGHT;
 use crate::channel::{Channel, Interrupt};
 use crate::memory::Pages;
+
+/// What is kept of a channel whether it is open or not.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) counters: PortCounters,
+    /// Or a guest could have one message for each time that it opens the channel.
+    pub(super) warnings: RateLimit,
+}
 
 /// What is counted of a channel.
 #[derive(Debug, Default, Serialize)]
@@ -51,8 +58,7 @@ pub(super) struct Port {
     state: Mutex<State>,
     idle: Condvar,
     is_ready: AtomicBool,
-    pub(super) counters: PortCounters,
-    pub(super) warnings: RateLimit,
+    pub(super) record: Arc<Record>,
 }
 
 struct State {
@@ -60,13 +66,22 @@ struct State {
     producer: Option<Producer<Pages>>,
     /// What waits for room.
     backlog: VecDeque<(Header, Packet)>,
-    /// Answers that are owed.
+    /// Answers that are owed and not there yet.
     in_flight: usize,
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        self.in_flight.saturating_add(self.backlog.len()) >= MAX_IN_FLIGHT
+    }
 }
 
 impl Port {
     /// The end of `channel`, and what the guest writes.
-    pub(super) fn new(channel: Channel) -> io::Result<(Arc<Self>, Consumer<Pages>)> {
+    pub(super) fn new(
+        channel: Channel,
+        record: Arc<Record>,
+    ) -> io::Result<(Arc<Self>, Consumer<Pages>)> {
         if !channel.is_woken() {
             // An answer could wait for room for ever.
             return Err(io::Error::other(
@@ -87,8 +102,7 @@ impl Port {
             }),
             idle: Condvar::new(),
             is_ready: AtomicBool::new(false),
-            counters: PortCounters::default(),
-            warnings: RateLimit::default(),
+            record,
         });
         Ok((port, consumer))
     }
@@ -101,22 +115,24 @@ impl Port {
 
     /// Whether so many are owed that no further packet is to be taken.
     pub(super) fn is_busy(&self) -> bool {
-        self.lock().in_flight >= MAX_IN_FLIGHT
+        self.lock().is_busy()
     }
 
     /// Gives an answer that was owed.
     pub(super) fn finish(&self, transaction: u64, packet: &Packet) {
         let mut state = self.lock();
-        let signal = self.write(&mut state, Header::completion(transaction), packet);
-        let was_busy = state.in_flight >= MAX_IN_FLIGHT;
+        let was_busy = state.is_busy();
         state.in_flight = state.in_flight.saturating_sub(1);
+        let signal = self.write(&mut state, Header::completion(transaction), packet);
         if state.in_flight == 0 {
             self.idle.notify_all();
         }
+        let is_over = was_busy && !state.is_busy();
         drop(state);
         self.signal(signal);
-        if was_busy {
-            // What was left in the ring.
+        if is_over {
+            // What was left in the ring. Where answers wait for room, the guest's
+            // signal that there is some does the same.
             self.wake();
         }
     }
@@ -183,7 +199,7 @@ impl Port {
                 return signal;
             }
         }
-        self.counters.waited.inc();
+        self.record.counters.waited.inc();
         state.backlog.push_back((header, *packet));
         Signal::NotNeeded
     }
@@ -196,12 +212,15 @@ impl Port {
         loop {
             let needed = match producer.send(header, &[], &[packet.as_bytes()]) {
                 Ok(signal) => {
-                    self.counters.answers.inc();
+                    self.record.counters.answers.inc();
                     return Some(signal);
                 }
                 Err(PushError::Full { needed }) => needed,
                 Err(error) => {
-                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    warn_limited!(
+                        self.record.warnings,
+                        "the ring to the guest is dead: {error:?}"
+                    );
                     state.producer = None;
                     state.backlog.clear();
                     return Some(Signal::NotNeeded);
@@ -213,7 +232,10 @@ impl Port {
                 Ok(Room::Now) => {}
                 Ok(Room::Later) => return None,
                 Err(error) => {
-                    warn_limited!(self.warnings, "the ring to the guest is dead: {error:?}");
+                    warn_limited!(
+                        self.record.warnings,
+                        "the ring to the guest is dead: {error:?}"
+                    );
                     state.producer = None;
                     state.backlog.clear();
                     return Some(Signal::NotNeeded);
@@ -225,7 +247,7 @@ impl Port {
     /// Signals the guest if that is needed.
     pub(super) fn signal(&self, signal: Signal) {
         if signal.is_needed() {
-            self.counters.signals.inc();
+            self.record.counters.signals.inc();
             self.interrupt.raise();
         }
     }
@@ -245,11 +267,6 @@ impl Port {
         }
     }
 
-    /// As JSON.
-    pub(super) fn counters(&self) -> Value {
-        serde_json::to_value(&self.counters).unwrap_or_default()
-    }
-
     fn wake(&self) {
         // Only a counter that is about to overflow says no, and then the thread is
         // going to wake up anyway.
@@ -267,6 +284,6 @@ impl Kicked for Port {
     }
 
     fn kicked(&self) {
-        self.counters.kicks.inc();
+        self.record.counters.kicks.inc();
     }
 }

@@ -134,7 +134,7 @@ impl ChannelService {
     }
 
     fn handle(&mut self, bytes: &[u8]) {
-        self.port.counters.packets.inc();
+        self.port.record.counters.packets.inc();
         let packet = match ChannelPacket::parse(bytes) {
             Ok(packet) => packet,
             Err(error) => return self.refuse_unreadable(bytes, &format!("{error:?}")),
@@ -165,7 +165,7 @@ impl ChannelService {
     }
 
     fn execute(&mut self, transaction: u64, request: ScsiRequest, data: &Data<'_>) {
-        self.port.counters.commands.inc();
+        self.port.record.counters.commands.inc();
         let mut request = Request::begin(self.port.clone(), transaction, request);
         match request.command(&self.memory, data) {
             Ok(Some(command)) => {
@@ -206,7 +206,7 @@ impl ChannelService {
     }
 
     fn warn(&self, what: &str) {
-        warn_limited!(self.port.warnings, "{}: {what}", self.shared.name);
+        warn_limited!(self.port.record.warnings, "{}: {what}", self.shared.name);
     }
 }
 
