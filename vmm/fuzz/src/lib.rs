@@ -11,6 +11,7 @@
 //! | [`control`] | what clients send to the control socket |
 //! | [`vmbus`] | channel messages, GPADLs, packets, and what a peer does to a ring |
 //! | [`storvsp`] | packets to a host, and a host's answers |
+//! | [`pvscsi`] | what a device says of its rings, in completions, messages and its page |
 //! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
 
 pub mod backing;
@@ -19,6 +20,7 @@ pub mod control;
 pub mod input;
 pub mod machine;
 pub mod pci;
+pub mod pvscsi;
 pub mod request;
 pub mod storvsp;
 pub mod vmbus;
