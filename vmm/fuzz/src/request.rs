@@ -8,11 +8,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hospes_device::limit::RateLimit;
 use hospes_device::memory::GuestMemory;
 use hospes_scsi::{Disk, DiskConfig, Target, UnitAddress};
 use hospes_virtio::counters::QueueCounters;
 use hospes_virtio::fault::{Fault, FaultKind};
-use hospes_virtio::limit::RateLimit;
 use hospes_virtio::notify::{DeviceState, Interrupt, NO_VECTOR};
 use hospes_virtio::queue::{QueueParts, QueueSetup, VirtQueue};
 use hospes_virtio::scsi::{ScsiConfig, ScsiHost};
