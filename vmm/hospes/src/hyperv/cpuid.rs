@@ -271,13 +271,16 @@ mod tests {
     fn nothing_is_offered_that_would_make_a_guest_a_root_or_isolated() {
         let cpuid = replace(&base(INVARIANT_TSC), &all(), 8).unwrap();
         let features = find(&cpuid, FEATURES).unwrap();
-        assert_eq!(features.ebx, 1 << 4 | 1 << 5);
-        assert_eq!(features.eax & 1 << 13, 0, "re-enlightenment");
-        assert_ne!(features.eax & 1 << ACCESS_TSC_INVARIANT, 0);
-        assert_eq!(find(&cpuid, HINTS).unwrap().eax & (1 << 12 | 1 << 14), 0);
+        assert_eq!(features.ebx, (1 << 4) | (1 << 5));
+        assert_eq!(features.eax & (1 << 13), 0, "re-enlightenment");
+        assert_ne!(features.eax & (1 << ACCESS_TSC_INVARIANT), 0);
+        assert_eq!(
+            find(&cpuid, HINTS).unwrap().eax & ((1 << 12) | (1 << 14)),
+            0
+        );
         let cpuid = replace(&base(0), &all(), 8).unwrap();
         let features = find(&cpuid, FEATURES).unwrap();
-        assert_eq!(features.eax & 1 << ACCESS_TSC_INVARIANT, 0);
+        assert_eq!(features.eax & (1 << ACCESS_TSC_INVARIANT), 0);
     }
 
     #[test]

@@ -288,10 +288,11 @@ fn nonsense_is_refused_and_harmless() {
 #[test]
 fn a_guest_that_takes_no_messages_has_to_wait() {
     let (guest, _, offer) = with_device();
-    let teardown = Message::GpadlTeardown(&protocol::vmbus::message::GpadlTeardown {
+    let teardown = protocol::vmbus::message::GpadlTeardown {
         relid: offer.relid,
         gpadl: U32::new(1),
-    });
+    };
+    let teardown = Message::GpadlTeardown(&teardown);
     let encoded = teardown.encode().unwrap();
     let mut sent = 0;
     while guest.post(encoded.as_slice()) == Status::SUCCESS {
