@@ -9,7 +9,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::Duration;
 
-use kvm_bindings::kvm_userspace_memory_region;
+use kvm_bindings::{kvm_userspace_memory_region, KVM_EXIT_INTERNAL_ERROR};
 use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::{Address, GuestMemoryRegion, GuestRegionMmap};
 
@@ -36,6 +36,20 @@ pub fn prepare_region(region: &GuestRegionMmap<()>) {
             name,
         );
     }
+}
+
+/// The kind of KVM's internal error, and the words that belong to it, if the last exit
+/// was about one.
+pub fn internal_error(vcpu: &mut VcpuFd) -> Option<(u32, Vec<u64>)> {
+    let run = vcpu.get_kvm_run();
+    if run.exit_reason != KVM_EXIT_INTERNAL_ERROR {
+        return None;
+    }
+    // SAFETY: The exit reason says that KVM filled in this field. It consists of
+    // numbers, for which any bytes are valid.
+    let error = unsafe { run.__bindgen_anon_1.internal };
+    let words = error.data.into_iter().take(error.ndata as usize);
+    Some((error.suberror, words.collect()))
 }
 
 /// Lets a guest see a region of its memory, as KVM's slot number `slot`.

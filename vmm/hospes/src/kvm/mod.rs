@@ -8,6 +8,7 @@
 //! - [`cpuid`] and [`state`]: what a vCPU is and how it starts;
 //! - [`stats`]: what KVM itself counts;
 //! - [`vcpu`]: the loop around `KVM_RUN`;
+//! - [`trouble`]: what KVM says when it cannot go on;
 //! - [`gate`]: where vCPUs wait while the machine is paused.
 
 pub mod cpuid;
@@ -16,5 +17,6 @@ pub mod interrupts;
 pub mod spaces;
 pub mod state;
 pub mod stats;
+pub mod trouble;
 pub mod vcpu;
 pub mod vm;

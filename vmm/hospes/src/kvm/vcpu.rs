@@ -30,6 +30,7 @@ use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 use crate::hyperv::platform::Platform;
 use crate::kvm::gate::{Gate, Waited};
 use crate::kvm::spaces::Spaces;
+use crate::kvm::trouble::{Tries, Trouble};
 use crate::outcome::{Outcome, Stopper};
 use crate::sys;
 
@@ -60,6 +61,8 @@ pub struct ExitCounters {
     pub msr: Counter,
     /// Returns because of a signal, or before the vCPU was started.
     pub interrupted: Counter,
+    /// Instructions that KVM could not emulate, each try.
+    pub emulation: Counter,
     /// Failures of KVM, and reasons that are not expected.
     pub other: Counter,
 }
@@ -159,6 +162,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
         tracing::debug!(%error, "vCPUs have time slices like any other thread");
     }
     let _visitor = context.gate.visitor();
+    let mut tries = Tries::default();
     while !context.stop.load(Ordering::Acquire) {
         if context.gate.pass(&context.stop) == Waited::Yes {
             // The guest's watchdogs are not to count the pause. A guest without
@@ -178,10 +182,14 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
         };
         let end = match end {
             Step::Hyperv => serve_hyperv(index, &mut vcpu, context),
-            other => other,
+            Step::Trouble => try_again(&mut vcpu, &mut tries, counters),
+            other => {
+                tries.forget();
+                other
+            }
         };
         let outcome = match end {
-            Step::Continue | Step::Hyperv => continue,
+            Step::Continue | Step::Hyperv | Step::Trouble => continue,
             Step::End(outcome) => outcome,
             Step::Fail(text) => Outcome::Error(format!("vCPU {index}: {text}{}", place(&vcpu))),
         };
@@ -195,6 +203,8 @@ enum Step {
     Continue,
     /// What it was about is looked at once the vCPU is ours again.
     Hyperv,
+    /// The same, of an internal error of KVM.
+    Trouble,
     End(Outcome),
     Fail(String),
 }
@@ -218,6 +228,7 @@ fn handle(exit: VcpuExit<'_>, context: &Context, counters: &ExitCounters) -> Ste
             counters.mmio_write.inc();
             spaces.memory.write(address, data);
         }
+        VcpuExit::InternalError => return Step::Trouble,
         VcpuExit::Hyperv => {
             counters.hyperv.inc();
             return Step::Hyperv;
@@ -261,6 +272,22 @@ fn serve_hyperv(index: u8, vcpu: &mut VcpuFd, context: &Context) -> Step {
     }
 }
 
+/// What becomes of a vCPU after an internal error of KVM.
+fn try_again(vcpu: &mut VcpuFd, tries: &mut Tries, counters: &ExitCounters) -> Step {
+    let Some((suberror, data)) = sys::internal_error(vcpu) else {
+        return Step::Fail("KVM reported an error, and took it back".to_owned());
+    };
+    let trouble = Trouble { suberror, data };
+    let place = vcpu.get_regs().map_or(0, |regs| regs.rip);
+    if !trouble.is_emulation() || !tries.again(place) {
+        counters.other.inc();
+        return Step::Fail(format!("KVM could not go on: {trouble}"));
+    }
+    counters.emulation.inc();
+    tracing::warn!("at {place:#x}: {trouble}; trying again");
+    Step::Continue
+}
+
 /// Reads a register; one that does not exist is a fault of the guest.
 fn read_msr(exit: ReadMsrExit<'_>, context: &Context) {
     let platform = context.hyperv.as_ref();
@@ -294,9 +321,6 @@ fn system_event(event: u32) -> Step {
 /// A name for an exit that ends the machine.
 fn name(exit: &VcpuExit<'_>) -> String {
     match exit {
-        VcpuExit::InternalError => {
-            "internal error (an instruction that it could not emulate?)".to_owned()
-        }
         VcpuExit::FailEntry(reason, _) => format!("guest entry failed with reason {reason:#x}"),
         VcpuExit::Unsupported(reason) => format!("exit reason {reason}"),
         _ => "an exit that nobody asked for".to_owned(),
