@@ -69,6 +69,10 @@ impl Driver for Hba {
         task::reset(self, command)
     }
 
+    fn reset_host(&self, command: &EhCommand<'_, Self>) -> Recovery {
+        task::give_up(self, command)
+    }
+
     /// The device answers every command in the end. If it takes long, it has its own troubles,
     /// which giving up here would not mend. This is different once the driver is to leave, or
     /// when a queue turns out to be broken: then commands are not waited for without end.

@@ -87,6 +87,16 @@ pub(crate) fn reset(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
     }
 }
 
+/// The last resort. The SCSI layer resets no unit that is being removed, and ends its commands
+/// after this: so a device that still has any is stopped. There is nothing else to reset.
+pub(crate) fn give_up(hba: &Hba, command: &EhCommand<'_, Hba>) -> Recovery {
+    if !command.is_reset_ioctl() && command.host_in_flight() != 0 {
+        dev_err!(command.device(), "commands not returned: device stopped\n");
+        hba.stop();
+    }
+    Recovery::Failed
+}
+
 fn lun(command: &EhCommand<'_, Hba>) -> Option<Lun> {
     let unit = command.unit();
     Lun::from_linux(unit.id, unit.lun)

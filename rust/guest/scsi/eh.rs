@@ -10,7 +10,10 @@ use super::{
 use crate::bindings;
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     device,
@@ -76,16 +79,26 @@ impl<T: Driver> EhCommand<'_, T> {
 
     /// How many commands for the same device the driver has.
     pub fn device_in_flight(&self) -> usize {
+        // SAFETY: Valid by the type invariant.
+        self.count(unsafe { (*self.cmd.as_ptr()).device })
+    }
+
+    /// How many commands for any device of the host the driver has.
+    pub fn host_in_flight(&self) -> usize {
+        self.count(ptr::null_mut())
+    }
+
+    /// Counts what the driver has of a device, or, if that is null, of all.
+    fn count(&self, sdev: *mut bindings::scsi_device) -> usize {
         let mut count = Count::<T> {
-            // SAFETY: Valid by the type invariant.
-            sdev: unsafe { (*self.cmd.as_ptr()).device },
+            sdev,
             in_flight: 0,
             _driver: PhantomData,
         };
         // SAFETY: The device and its host are valid with the command, and the host has a tag set
         // for as long as it has a device. The callback is for what it is given.
         unsafe {
-            let tag_set = &raw mut (*(*count.sdev).host).tag_set;
+            let tag_set = &raw mut (*(*(*self.cmd.as_ptr()).device).host).tag_set;
             bindings::blk_mq_tagset_busy_iter(
                 tag_set,
                 Some(Count::<T>::visit),
@@ -96,7 +109,7 @@ impl<T: Driver> EhCommand<'_, T> {
     }
 }
 
-/// Counts what the driver has of a device.
+/// Counts what the driver has of a device, or of all.
 struct Count<T> {
     sdev: *mut bindings::scsi_device,
     in_flight: usize,
@@ -114,7 +127,8 @@ impl<T: Driver> Count<T> {
         };
         let in_flight = Slot::<T::Private>::tag_if_owned(owned, tag).is_some();
         // SAFETY: The command is valid; the pointer is only compared.
-        if in_flight && unsafe { (*cmd).device } == count.sdev {
+        let fits = count.sdev.is_null() || unsafe { (*cmd).device } == count.sdev;
+        if in_flight && fits {
             count.in_flight = count.in_flight.wrapping_add(1);
         }
         true
