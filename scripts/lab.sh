@@ -14,9 +14,9 @@ make_parts() {
 		directory=$("$HOSPES_ROOT/scripts/buildroot" run scripts/kernel-tree "$kernel")
 		PARTS+=(--kernel "$kernel=$directory")
 	done
+	directory=$(logged "modules for $*" "$HOSPES_ROOT/scripts/modules" "$@")
 	for kernel in "$@"; do
-		directory=$(logged "modules for the $kernel kernel" "$HOSPES_ROOT/scripts/modules" "$kernel")
-		PARTS+=(--modules "$kernel=$directory")
+		PARTS+=(--modules "$kernel=$(grep "/$kernel$" <<<"$directory")")
 	done
 	directory=$(logged "VMM and tools" "$HOSPES_ROOT/scripts/vmm" build)
 	# Every guest gets a copy, so without what only a debugger reads.

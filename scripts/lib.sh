@@ -95,3 +95,10 @@ need() {
 	fi
 	die "$1 is missing; run: apt-get install $2"
 }
+
+# Every script says what it is for: by the lines that it begins with.
+case ${1:-} in
+-h | --help)
+	sed -n '/^# SPDX/d; 2,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit ;;
+esac

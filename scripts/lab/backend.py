@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import cpu, modules
-from .guest import Parts
+from .guest import NO_SELF_TESTS, Parts
 from .initramfs import Archive
 from .machine import Machine
 from .vmm import memory_mib, qemu_base
@@ -112,7 +112,8 @@ class Nested:
     def _command(self, parts: Parts, mib: int, directory: Path, initrd: Path) -> list[str]:
         # One processor, and the TSC's rate told: without either the level 1
         # kernel sometimes loses timer interrupts (see Documentation/lab.md).
-        append = f"console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
+        append = ("console=ttyS0 loglevel=5 panic=-1 mitigations=off "
+                  f"{NO_SELF_TESTS} tsc_early_khz={cpu.tsc_khz()}")
         words = qemu_base(1, mib, "tcg")
         words += ["-kernel", str(parts.image("stock")), "-initrd", str(initrd)]
         words += ["-append", append, "-serial", f"file:{directory}/outer"]

@@ -5,7 +5,8 @@
 # the one beside it never notices. The machine's PCI slots are those of ACPI; VMBus
 # has none.
 #
-# machine: module=virtio_scsi driver=c,rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # host: yes
 # limit: 240
 
