@@ -103,7 +103,7 @@ help:
 #:
 #: Whole
 #:   bench T=...      our drivers against their C twins, our VMM against QEMU
-#:   demo             from nothing to a guest on our VMM with its disks on our driver
+#:   demo             from nothing to guests on our VMM with their disks on our drivers
 #:   test             everything, one verdict; T=NAME runs one case
 #:   test-long        the same with the debug kernel and all that takes long
 #:   fuzz             fuzz targets: T="requests cdbs pci control vmbus storvsp pvscsi", RUNS=10000000 of each

@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
                       help="cases: name, group or wildcard, with @MACHINE behind it")
     test.add_argument("--long", action="store_true", help="the long ones as well")
     test.set_defaults(run=_test)
-    shown = commands.add_parser("demo", help="one guest, and a table")
+    shown = commands.add_parser("demo", help="a guest of each hypervisor, and a table")
     _parts_arguments(shown)
     shown.set_defaults(run=_demo)
     measured = commands.add_parser("bench", help="measure, and print a table")
@@ -104,7 +104,7 @@ def _lab(parts: guest.Parts, runner: matrix.Runner) -> dict[str, object]:
 def _demo(args: argparse.Namespace) -> int:
     progress = Progress()
     parts = _parts(args)
-    runner = matrix.Runner(parts, args.out, progress, 1)
+    runner = matrix.Runner(parts, args.out, progress, os.cpu_count() or 1)
     return int(not demo.run(parts, runner, progress))
 
 

@@ -1,10 +1,10 @@
-# SPDX-License-Identifier: GPL-2.0
-"""One guest on our VMM with its disks on our driver, and a table of what came of it."""
+"""Guests on our VMM with their disks on our drivers, and a table of what came of each."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 from . import cases, cpu, matrix, modules
 from .guest import Parts
@@ -12,6 +12,8 @@ from .matrix import Attempt, Runner
 from .report import Progress, Verdict
 
 CASE = "demo/first_light"
+# What a guest of ours takes its hypervisor for, by the driver of its disks.
+_HYPERVISORS = {"virtio_scsi": "KVM", "hv_storvsc": "Hyper-V", "vmw_pvscsi": "VMware"}
 _SHOWN = re.compile(r"# shown disks=(?P<disks>\S+) path=(?P<path>\S+) (?P<verb>\w+) .*?"
                     r"rate=(?P<rate>[\d.]+)MiB/s")
 _DIGEST = re.compile(r"digest=(\w+)")
@@ -20,18 +22,30 @@ _DIGEST = re.compile(r"digest=(\w+)")
 def run(parts: Parts, runner: Runner, progress: Progress) -> bool:
     """Runs the demonstration; true if every byte was right."""
     (case,) = [one for one in cases.load(parts.root / "tests") if one.name == CASE]
-    boot = cases.Boot(case.machines[0], [case])
-    progress.say(f"one guest: {boot.machine}; KVM {cpu.path_to_kvm()}")
-    attempt = runner.attempt(boot, [case], runner.out / "guest")
-    verdicts = list(matrix.judge(attempt, [case], boot.machine, runner.out / "guest"))
+    boots = [cases.Boot(machine, [case]) for machine in case.machines]
+    for boot in boots:
+        progress.say(f"a {_HYPERVISORS[boot.machine.module]} guest: {boot.machine}; "
+                     f"KVM {cpu.path_to_kvm()}")
+    with ThreadPoolExecutor(runner.jobs) as pool:
+        guests = list(pool.map(lambda boot: _guest(parts, runner, boot), boots))
+    for lines, _ in guests:
+        print("\n".join(lines))
+    return all(ok for _, ok in guests)
+
+
+def _guest(parts: Parts, runner: Runner, boot: cases.Boot) -> tuple[list[str], bool]:
+    """Boots one, and says what came of it."""
+    directory = runner.out / boot.slug
+    (case,) = boot.cases
+    attempt = runner.attempt(boot, [case], directory)
+    verdicts = list(matrix.judge(attempt, [case], boot.machine, directory))
     verdict = verdicts[0] if verdicts else Verdict(
         case.name, False, f"no guest: {matrix.death(attempt)}", boot.machine)
-    print("\n".join(summary(parts, boot, attempt, verdict)))
-    return verdict.ok
+    return summary(parts, boot, attempt, verdict), verdict.ok
 
 
 def summary(parts: Parts, boot: cases.Boot, attempt: Attempt, verdict: Verdict) -> list[str]:
-    """The lines that end the demonstration."""
+    """What is shown of a guest."""
     machine = boot.machine
     release = attempt.stream.facts.get("release", "?")
     stock = modules.tree(parts.kernels["stock"]).release
@@ -39,6 +53,7 @@ def summary(parts: Parts, boot: cases.Boot, attempt: Attempt, verdict: Verdict) 
     driver = next(parts.modules["stock"].rglob(f"{machine.module}.ko"))
     lines = [
         "",
+        f"guest    of {_HYPERVISORS[machine.module]}",
         f"driver   {driver.relative_to(parts.root)} ({driver.stat().st_size >> 10} KiB)",
         f"VMM      {(parts.tools / 'hospes').relative_to(parts.root)} (static)",
         f"kernel   {release} ({unmodified})",

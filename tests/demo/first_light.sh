@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Sixty-four disks on our VMM, driven by our module on Debian's own kernel: one
+# Sixty-four disks on our VMM, driven by our modules on Debian's own kernel: one
 # by direct I/O, one through the page cache, one through ext4, and sixty-one at
 # the same time; every byte is checked inside and again outside.
 #
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
+# machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
 # set: long
-# limit: 180
+# limit: 240
 
 . /tests/lib.sh
 
