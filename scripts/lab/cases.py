@@ -35,6 +35,12 @@ from .machine import Disks, Machine
 # on. They tell a guest that hangs from one that works; they measure nothing.
 PATIENCE = 4
 
+
+def patience(kernel: str) -> int:
+    """The same for a guest: sanitizers cost several times the instructions."""
+    return PATIENCE * (4 if kernel == "debug" else 1)
+
+
 KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-limit", "hospes",
         "qemu", "user", "host", "programs"}
 CHOICES = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import debian, modules
-from .cases import PATIENCE, Boot, Case
+from .cases import Boot, Case, patience
 from .initramfs import Archive
 from .machine import Machine
 
@@ -50,7 +50,8 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
-    archive.add("plan", "".join(f"{case.name} {case.limit * PATIENCE}\n" for case in cases))
+    scale = patience(machine.kernel)
+    archive.add("plan", "".join(f"{case.name} {case.limit * scale}\n" for case in cases))
     archive.add("machine", facts(machine, boot.host))
     for case in cases:
         archive.add(f"tests/{case.name}.sh", case.path.read_bytes())

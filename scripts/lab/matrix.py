@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import backend, cpu, guest, iso, job, ktap, vmm, watch
-from .cases import PATIENCE, Boot, Case
+from .cases import PATIENCE, Boot, Case, patience
 from .machine import Machine
 from .report import Progress, Verdict
 
@@ -173,11 +173,10 @@ def _append(boot: Boot) -> str:
 
 def _limits(cases: list[Case], machine: Machine, nested: bool) -> watch.Limits:
     boot = 180 if nested else 90
-    if machine.kernel == "debug":  # Sanitizers cost several times the instructions.
-        boot *= 4
-    boot = PATIENCE * (boot + len(machine.disks))  # The job fills them first.
-    total = boot + PATIENCE * (sum(case.limit for case in cases) + 60)
-    return watch.Limits(boot=boot, case=PATIENCE * 20, end=PATIENCE * 120, total=total)
+    scale = patience(machine.kernel)
+    boot = scale * (boot + len(machine.disks))  # The job fills them first.
+    total = boot + scale * (sum(case.limit for case in cases) + 60)
+    return watch.Limits(boot=boot, case=scale * 20, end=scale * 120, total=total)
 
 
 def judge(attempt: Attempt, cases: list[Case], machine: Machine,
