@@ -88,7 +88,7 @@ clippy:
 	@scripts/vmm cargo clippy --manifest-path fuzz/Cargo.toml --locked -- -D warnings
 
 # protocol/ and vmm/ are formatted by cargo.
-kernel_sources = $(sort $(shell find rust drivers samples -name '*.rs' 2>/dev/null))
+kernel_sources = $(sort $(shell find rust drivers samples bench -name '*.rs' 2>/dev/null))
 
 rustfmt rustfmtcheck: check = $(if $(filter rustfmtcheck,$@),--check)
 rustfmt rustfmtcheck:

@@ -24,7 +24,8 @@
 //! *Exclusive* counts are of the module's own code, *inclusive* ones of that and of
 //! whatever runs until the module returns to its caller. Where a processor runs
 //! guests itself (SVM), what is between VMRUN and the exit is *guest*, the rest
-//! *host*; elsewhere all is host.
+//! *host*; elsewhere all is host. The module belongs to the side that said where
+//! it is.
 //!
 //! The processor must be the only one: nothing here is locked.
 

@@ -36,12 +36,16 @@ pub struct Machine {
     out: RefCell<BufWriter<File>>,
     blocks: RefCell<Vec<&'static Block>>,
     module: RefCell<Range<u64>>,
+    /// Whether the module is a guest's: then the host's kernel, which may have other
+    /// code at the same addresses, has no part in what is counted of it.
+    in_guest: Cell<bool>,
     phase: Cell<Option<u64>>,
     guest: Cell<u64>,
     host: Cell<u64>,
     /// Where the host goes on after VMRUN, while the guest runs.
     exit: Cell<Option<u64>>,
-    calls: RefCell<Calls>,
+    host_calls: RefCell<Calls>,
+    guest_calls: RefCell<Calls>,
 }
 
 /// The calls that have not returned yet.
@@ -61,11 +65,13 @@ impl Machine {
             out: RefCell::new(BufWriter::new(File::create(path)?)),
             blocks: RefCell::default(),
             module: RefCell::new(0..0),
+            in_guest: Cell::new(false),
             phase: Cell::new(None),
             guest: Cell::new(0),
             host: Cell::new(0),
             exit: Cell::new(None),
-            calls: RefCell::default(),
+            host_calls: RefCell::default(),
+            guest_calls: RefCell::default(),
         })
     }
 
@@ -81,18 +87,20 @@ impl Machine {
         if self.exit.get() == Some(block.start) {
             self.exit.set(None);
         }
-        let is_module = self.module.borrow().contains(&block.start);
-        let inside = self.calls.borrow_mut().step(block, is_module);
+        let guest = self.exit.get().is_some();
+        let is_module = guest == self.in_guest.get() && self.module.borrow().contains(&block.start);
+        let calls = if guest {
+            &self.guest_calls
+        } else {
+            &self.host_calls
+        };
+        let inside = calls.borrow_mut().step(block, is_module);
         if self.phase.get().is_none() {
             return;
         }
         let count = |cell: &Cell<u64>| cell.set(cell.get().wrapping_add(block.instructions));
         count(&block.total);
-        count(if self.exit.get().is_some() {
-            &self.guest
-        } else {
-            &self.host
-        });
+        count(if guest { &self.guest } else { &self.host });
         if is_module {
             count(&block.exclusive);
         }
@@ -113,7 +121,10 @@ impl Machine {
                 self.finish();
                 self.phase.set(Some(value));
             }
-            2 => *self.module.borrow_mut() = value..value,
+            2 => {
+                *self.module.borrow_mut() = value..value;
+                self.in_guest.set(self.exit.get().is_some());
+            }
             3 => {
                 let mut module = self.module.borrow_mut();
                 module.end = module.start.saturating_add(value);
@@ -256,5 +267,20 @@ mod tests {
             (2, false, false),
         ];
         assert_eq!(inside(&run), [false, true, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn the_host_has_no_part_in_a_guests_module() {
+        let machine = Machine::new("/dev/null").unwrap();
+        let (module, exit) = (block(100, false, false), block(1, false, false));
+        machine.enter_guest(exit.start);
+        machine.mark(2, KERNEL + 100);
+        machine.mark(3, 100);
+        machine.mark(1, 7);
+        machine.execute(module);
+        machine.execute(exit);
+        machine.execute(module);
+        assert_eq!(module.exclusive.get(), 1);
+        assert_eq!((machine.guest.get(), machine.host.get()), (1, 2));
     }
 }

@@ -20,7 +20,7 @@ from ..initramfs import Archive
 from ..vmm import qemu_base
 from . import counts, guests
 
-LIMIT = 900
+LIMIT = 1800
 GUEST_MIB = 256
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin",
             "/usr/share/qemu/qboot.rom", "/usr/share/qemu/pvh.bin",
@@ -28,6 +28,30 @@ FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What time is to level 1 and its guest."""
+
+    counted: bool  # of instructions, 2 ns each, instead of this machine's
+
+    def tsc_khz(self) -> int:
+        """Counted time is a counter of nanoseconds."""
+        return 1_000_000 if self.counted else cpu.tsc_khz()
+
+    def machine(self, words: list[str]) -> list[str]:
+        """Only a single thread of emulation counts."""
+        if not self.counted:
+            return words
+        return [*(word.replace("multi", "single") for word in words), "-icount", "shift=1"]
+
+
+_REAL, _COUNTED = Clock(False), Clock(True)
+_CONTROLLERS = {
+    "virtio_scsi": "--scsi virtio,id=s0,queues=1,max_target=1",
+    "hv_storvsc": "--personality hyperv --scsi vmbus,id=s0,channels=1",
+}
 
 
 @dataclass
@@ -49,13 +73,20 @@ class Load:
 
 
 def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: int,
-            plugin: Path | None = None) -> Load:
-    """Runs the loads in a guest; with the plugin, counts what the host executes."""
+            plugin: Path | None = None, latency_ms: int = 0) -> Load:
+    """Runs the loads in a guest; with the plugin, counts what both levels execute.
+
+    With a latency of the disks time is counted in instructions as well: a request
+    always comes back after the guest has gone to sleep, and no timer's interrupt
+    depends on how busy this machine is.
+    """
     initrd = guests.loaded(parts, driver, module, count)
+    clock = _COUNTED if latency_ms else _REAL
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
-        job = f"exec_load {vmm} {command(vmm, disk=True)}\n"
-        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{driver}")
+        job = f"exec_load {vmm} {command(vmm, clock, module, latency_ms)}\n"
+        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{module}-{driver}",
+                        clock)
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
@@ -73,10 +104,11 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
 def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
           repeats: int) -> dict[str, list[Boot]]:
     """Boots of guests, by VMM; they take turns."""
-    job = "".join(f"exec_boot {vmm} {command(vmm, disk=False)}\n"
+    job = "".join(f"exec_boot {vmm} {command(vmm, _REAL)}\n"
                   for _ in range(repeats) for vmm in vmms)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots")
+        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots",
+                        _REAL)
     found: dict[str, list[Boot]] = {vmm: [] for vmm in vmms}
     for line in text.splitlines():
         if match := UP.match(line):
@@ -85,22 +117,25 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
     return found
 
 
-def command(vmm: str, disk: bool) -> str:
-    """What starts a guest on level 1, as words of its shell."""
+def command(vmm: str, clock: Clock, module: str | None = None, latency_ms: int = 0) -> str:
+    """What starts a guest on level 1, as words of its shell; `module` drives its disks."""
     # Level 1's counter is this machine's. No kernel can calibrate it there, nor check
     # it by another clock, and without that it never stops its timer.
-    line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()} tsc=reliable"
+    line = f"{guests.COMMAND_LINE} tsc_early_khz={clock.tsc_khz()} tsc=reliable"
     if vmm == "hospes":
         words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
         words += f" --cmdline '{line}'"
-        return words + (" --scsi virtio,id=s0,queues=1,max_target=1"
-                        " --disk path=/work/data,on=s0 --disk path=/work/other,on=s0" if disk else "")
+        if not module:
+            return words
+        disk = f"on=s0,latency_ms={latency_ms}"
+        return (f"{words} {_CONTROLLERS[module]}"
+                f" --disk path=/work/data,{disk} --disk path=/work/other,{disk}")
     machine = {"qemu-microvm": "microvm,pit=off,pic=off,rtc=off", "qemu-q35": "q35"}[vmm]
     words = (f"qemu-system-x86_64 -L /firmware -nodefaults -no-user-config -display none -no-reboot"
              f" -M {machine},memory-backend=ram -accel kvm -cpu host -smp 1 -m {GUEST_MIB}"
              f" -object memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on -serial stdio"
              f" -kernel /guest/vmlinux -initrd /guest/initrd -append '{line}'")
-    if disk:
+    if module:
         # Its fastest: a thread for the device, io_uring for the files.
         words += " -object iothread,id=t0 -device virtio-scsi-pci,id=s0,num_queues=1,iothread=t0"
         for number, name in enumerate(("data", "other")):
@@ -110,11 +145,11 @@ def command(vmm: str, disk: bool) -> str:
 
 
 def _level_1(parts: Parts, scratch: Path, initrd: bytes, job: str, plugin: Path | None,
-             log: Path) -> str:
+             log: Path, clock: Clock) -> str:
     """Runs a job in level 1; its output."""
     (scratch / "outer.cpio").write_bytes(_initramfs(parts, initrd, job))
-    append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
-    words = qemu_base(1, 2048, "tcg") + [
+    append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={clock.tsc_khz()}"
+    words = clock.machine(qemu_base(1, 2048, "tcg")) + [
         "-kernel", str(parts.image("stock")), "-initrd", str(scratch / "outer.cpio"),
         "-append", append, "-serial", f"file:{log}.console",
         "-device", "virtio-serial-pci,id=ports", "-chardev", f"file,id=job,path={log}",
