@@ -87,6 +87,9 @@ impl Machine {
         if self.exit.get() == Some(block.start) {
             self.exit.set(None);
         }
+        if self.phase.get().is_none() {
+            return;
+        }
         let guest = self.exit.get().is_some();
         let is_module = guest == self.in_guest.get() && self.module.borrow().contains(&block.start);
         let calls = if guest {
@@ -95,9 +98,6 @@ impl Machine {
             &self.host_calls
         };
         let inside = calls.borrow_mut().step(block, is_module);
-        if self.phase.get().is_none() {
-            return;
-        }
         let count = |cell: &Cell<u64>| cell.set(cell.get().wrapping_add(block.instructions));
         count(&block.total);
         count(if guest { &self.guest } else { &self.host });
@@ -119,6 +119,10 @@ impl Machine {
         match command {
             1 => {
                 self.finish();
+                // A mark is in user space: no call of the kernel's is open.
+                for calls in [&self.host_calls, &self.guest_calls] {
+                    *calls.borrow_mut() = Calls::default();
+                }
                 self.phase.set(Some(value));
             }
             2 => {

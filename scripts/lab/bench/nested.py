@@ -14,7 +14,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import cpu, modules
+from .. import modules
+from ..clock import COUNTED, REAL, Clock
 from ..guest import Parts
 from ..initramfs import Archive
 from ..vmm import qemu_base
@@ -28,26 +29,6 @@ FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
-
-
-@dataclass(frozen=True)
-class Clock:
-    """What time is to level 1 and its guest."""
-
-    counted: bool  # of instructions, 2 ns each, instead of this machine's
-
-    def tsc_khz(self) -> int:
-        """Counted time is a counter of nanoseconds."""
-        return 1_000_000 if self.counted else cpu.tsc_khz()
-
-    def machine(self, words: list[str]) -> list[str]:
-        """Only a single thread of emulation counts."""
-        if not self.counted:
-            return words
-        return [*(word.replace("multi", "single") for word in words), "-icount", "shift=1"]
-
-
-_REAL, _COUNTED = Clock(False), Clock(True)
 _CONTROLLERS = {
     "virtio_scsi": "--scsi virtio,id=s0,queues=1,max_target=1",
     "hv_storvsc": "--personality hyperv --scsi vmbus,id=s0,channels=1",
@@ -81,7 +62,7 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
     depends on how busy this machine is.
     """
     initrd = guests.loaded(parts, driver, module, count)
-    clock = _COUNTED if latency_ms else _REAL
+    clock = COUNTED if latency_ms else REAL
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
         job = f"exec_load {vmm} {command(vmm, clock, module, latency_ms)}\n"
@@ -104,11 +85,11 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
 def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
           repeats: int) -> dict[str, list[Boot]]:
     """Boots of guests, by VMM; they take turns."""
-    job = "".join(f"exec_boot {vmm} {command(vmm, _REAL)}\n"
+    job = "".join(f"exec_boot {vmm} {command(vmm, REAL)}\n"
                   for _ in range(repeats) for vmm in vmms)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots",
-                        _REAL)
+                        REAL)
     found: dict[str, list[Boot]] = {vmm: [] for vmm in vmms}
     for line in text.splitlines():
         if match := UP.match(line):
