@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import clock, cpu, modules
+from . import cpu, modules
 from .guest import NO_SELF_TESTS, Parts
 from .initramfs import Archive
 from .machine import Machine
@@ -101,7 +101,7 @@ class Nested:
         initrd = scratch / "outer.cpio"
         initrd.write_bytes(self._initramfs(script, parts, machine, files))
         process = subprocess.Popen(
-            self._command(parts, machine, _outer_mib(machine), directory, initrd),
+            self._command(parts, _outer_mib(machine), directory, initrd),
             stdin=subprocess.DEVNULL,
             stdout=(directory / "qemu.log").open("wb"),
             stderr=subprocess.STDOUT,
@@ -109,14 +109,12 @@ class Nested:
         )
         return Session(process, directory, nested=True)
 
-    def _command(self, parts: Parts, machine: Machine, mib: int, directory: Path,
-                 initrd: Path) -> list[str]:
+    def _command(self, parts: Parts, mib: int, directory: Path, initrd: Path) -> list[str]:
         # One processor, and the TSC's rate told: without either the level 1
         # kernel sometimes loses timer interrupts (see Documentation/lab.md).
-        time = clock.of_kernel(machine.kernel)
         append = ("console=ttyS0 loglevel=5 panic=-1 mitigations=off "
-                  f"{NO_SELF_TESTS} tsc_early_khz={time.tsc_khz()}")
-        words = time.machine(qemu_base(1, mib, "tcg"))
+                  f"{NO_SELF_TESTS} tsc_early_khz={cpu.tsc_khz()}")
+        words = qemu_base(1, mib, "tcg")
         words += ["-kernel", str(parts.image("stock")), "-initrd", str(initrd)]
         words += ["-append", append, "-serial", f"file:{directory}/outer"]
         words += ["-device", "virtio-serial-pci,id=ports"]

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import backend, clock, cpu, guest, iso, job, ktap, vmm, watch
+from . import backend, cpu, guest, iso, job, ktap, vmm, watch
 from .cases import PATIENCE, Boot, Case, patience
 from .machine import Machine
 from .report import Progress, Verdict
@@ -168,8 +168,6 @@ def _append(boot: Boot) -> str:
     Every level sees the counter of this machine.
     """
     line = guest.command_line(boot)
-    if backend.for_vmm(boot.machine.vmm).nested:
-        return f"{line} tsc_early_khz={clock.of_kernel(boot.machine.kernel).tsc_khz()}"
     return line if cpu.runs_guests() else f"{line} tsc_early_khz={cpu.tsc_khz()}"
 
 

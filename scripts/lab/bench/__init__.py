@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Measurements: our drivers against their C twins, our VMM against QEMU.
 
-`virtio_scsi`, `hv_storvsc` and `vmm` are what can be measured; `guests` and `nested`
-start what is measured, `counts` reads what was counted, `marks` makes the programs by which a
+`virtio_scsi` and `vmm` are what can be measured; `machines` starts what is
+measured, `counts` reads what was counted, `marks` makes the programs by which a
 guest says what it is doing, `rows` is the result.
 """
 
 from __future__ import annotations
 
-from . import hv_storvsc, rows, virtio_scsi, vmm
+from . import rows, virtio_scsi, vmm
 
 WHAT = {
     "virtio_scsi": virtio_scsi.run,
@@ -16,7 +16,6 @@ WHAT = {
     "virtio_scsi_instructions": virtio_scsi.instructions,
     "virtio_scsi_exits": virtio_scsi.exits,
     "vmm": vmm.run,
-    "hv_storvsc": hv_storvsc.run,
 }
 
 __all__ = ["WHAT", "rows"]

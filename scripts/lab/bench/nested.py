@@ -14,14 +14,13 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import modules
-from ..clock import COUNTED, REAL, Clock
+from .. import cpu, modules
 from ..guest import Parts
 from ..initramfs import Archive
 from ..vmm import qemu_base
 from . import counts, guests
 
-LIMIT = 1800
+LIMIT = 900
 GUEST_MIB = 256
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin",
             "/usr/share/qemu/qboot.rom", "/usr/share/qemu/pvh.bin",
@@ -29,10 +28,6 @@ FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
-_CONTROLLERS = {
-    "virtio_scsi": "--scsi virtio,id=s0,queues=1,max_target=1",
-    "hv_storvsc": "--personality hyperv --scsi vmbus,id=s0,channels=1",
-}
 
 
 @dataclass
@@ -54,20 +49,13 @@ class Load:
 
 
 def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: int,
-            plugin: Path | None = None, latency_ms: int = 0) -> Load:
-    """Runs the loads in a guest; with the plugin, counts what both levels execute.
-
-    With a latency of the disks time is counted in instructions as well: a request
-    always comes back after the guest has gone to sleep, and no timer's interrupt
-    depends on how busy this machine is.
-    """
+            plugin: Path | None = None) -> Load:
+    """Runs the loads in a guest; with the plugin, counts what the host executes."""
     initrd = guests.loaded(parts, driver, module, count)
-    clock = COUNTED if latency_ms else REAL
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
-        job = f"exec_load {vmm} {command(vmm, clock, module, latency_ms)}\n"
-        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{module}-{driver}",
-                        clock)
+        job = f"exec_load {vmm} {command(vmm, disk=True)}\n"
+        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{driver}")
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
@@ -85,11 +73,10 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
 def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
           repeats: int) -> dict[str, list[Boot]]:
     """Boots of guests, by VMM; they take turns."""
-    job = "".join(f"exec_boot {vmm} {command(vmm, REAL)}\n"
+    job = "".join(f"exec_boot {vmm} {command(vmm, disk=False)}\n"
                   for _ in range(repeats) for vmm in vmms)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots",
-                        REAL)
+        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots")
     found: dict[str, list[Boot]] = {vmm: [] for vmm in vmms}
     for line in text.splitlines():
         if match := UP.match(line):
@@ -98,25 +85,22 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
     return found
 
 
-def command(vmm: str, clock: Clock, module: str | None = None, latency_ms: int = 0) -> str:
-    """What starts a guest on level 1, as words of its shell; `module` drives its disks."""
+def command(vmm: str, disk: bool) -> str:
+    """What starts a guest on level 1, as words of its shell."""
     # Level 1's counter is this machine's. No kernel can calibrate it there, nor check
     # it by another clock, and without that it never stops its timer.
-    line = f"{guests.COMMAND_LINE} tsc_early_khz={clock.tsc_khz()} tsc=reliable"
+    line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()} tsc=reliable"
     if vmm == "hospes":
         words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
         words += f" --cmdline '{line}'"
-        if not module:
-            return words
-        disk = f"on=s0,latency_ms={latency_ms}"
-        return (f"{words} {_CONTROLLERS[module]}"
-                f" --disk path=/work/data,{disk} --disk path=/work/other,{disk}")
+        return words + (" --scsi virtio,id=s0,queues=1,max_target=1"
+                        " --disk path=/work/data,on=s0 --disk path=/work/other,on=s0" if disk else "")
     machine = {"qemu-microvm": "microvm,pit=off,pic=off,rtc=off", "qemu-q35": "q35"}[vmm]
     words = (f"qemu-system-x86_64 -L /firmware -nodefaults -no-user-config -display none -no-reboot"
              f" -M {machine},memory-backend=ram -accel kvm -cpu host -smp 1 -m {GUEST_MIB}"
              f" -object memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on -serial stdio"
              f" -kernel /guest/vmlinux -initrd /guest/initrd -append '{line}'")
-    if module:
+    if disk:
         # Its fastest: a thread for the device, io_uring for the files.
         words += " -object iothread,id=t0 -device virtio-scsi-pci,id=s0,num_queues=1,iothread=t0"
         for number, name in enumerate(("data", "other")):
@@ -126,11 +110,11 @@ def command(vmm: str, clock: Clock, module: str | None = None, latency_ms: int =
 
 
 def _level_1(parts: Parts, scratch: Path, initrd: bytes, job: str, plugin: Path | None,
-             log: Path, clock: Clock) -> str:
+             log: Path) -> str:
     """Runs a job in level 1; its output."""
     (scratch / "outer.cpio").write_bytes(_initramfs(parts, initrd, job))
-    append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={clock.tsc_khz()}"
-    words = clock.machine(qemu_base(1, 2048, "tcg")) + [
+    append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
+    words = qemu_base(1, 2048, "tcg") + [
         "-kernel", str(parts.image("stock")), "-initrd", str(scratch / "outer.cpio"),
         "-append", append, "-serial", f"file:{log}.console",
         "-device", "virtio-serial-pci,id=ports", "-chardev", f"file,id=job,path={log}",

@@ -103,7 +103,7 @@ def exits(parts: Parts, out: Path, _plugin: Path, repeats: int,
     for repeat in range(repeats):
         for driver in DRIVERS:
             progress.say(f"exits, {driver}, {repeat + 1} of {repeats}")
-            seen = nested.load_on(parts, out, "hospes", driver, MODULE, NESTED_COUNT, latency_ms=1)
+            seen = nested.load_on(parts, out, "hospes", driver, MODULE, NESTED_COUNT)
             for pair in load.pairs(NESTED_COUNT):
                 less, more = seen.exits[pair.short.number], seen.exits[pair.long.number]
                 leaves[f"exits_per_{pair.name}"][driver].append((more - less) / pair.requests)
