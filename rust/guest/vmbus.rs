@@ -21,6 +21,9 @@
 //!   closes them after the driver's data was dropped, or when its probe fails.
 //! - **What is copied.** The bus copies each packet out of the ring into memory of its own, with
 //!   lengths that fit. A [`Handler`] gets a slice of that.
+//! - **A broken ring** is one in which anything is wrong but the payload of a packet. All channels
+//!   of the device are of no use then: nothing is sent any more and nothing taken, and the
+//!   [`Handler`] is told, which has to close them.
 //! - **A rescinded channel** is one that the host has taken away. Nothing comes out of it any
 //!   more, so that who waits for it has to close the channels.
 //!
@@ -33,6 +36,7 @@ mod incoming;
 mod list;
 mod pages;
 mod requests;
+mod ring;
 mod send;
 
 pub use self::channels::{

@@ -31,6 +31,9 @@ use kernel::{
 };
 use protocol::storvsp::outcome::FollowUp;
 
+/// Which of a controller's work items acts on notes.
+pub(crate) const NOTES: u64 = 0;
+
 /// Units for which there is room.
 const ROOM: usize = 32;
 
@@ -72,7 +75,7 @@ impl Hba {
     /// Waits until no note is being acted on, and has none acted on any more.
     pub(crate) fn stop_follow_ups(self: ArcBorrow<'_, Self>) {
         self.follow_ups.state.lock().running = false;
-        work::cancel_sync(&self.into());
+        work::cancel_sync::<Hba, NOTES>(&self.into());
     }
 
     /// Something is to be done about a unit. In any context.
@@ -94,12 +97,12 @@ impl Hba {
         let state = self.follow_ups.state.lock();
         if state.running && !state.notes.is_empty() {
             // Fails if it is queued already, and then it is going to see these, too.
-            let _ = workqueue::system_freezable().enqueue(Arc::<Self>::from(self));
+            let _ = workqueue::system_freezable().enqueue::<_, NOTES>(Arc::<Self>::from(self));
         }
     }
 }
 
-impl WorkItem for Hba {
+impl WorkItem<NOTES> for Hba {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {

@@ -4,8 +4,12 @@
 
 use crate::{
     command,
-    follow_up::FollowUps,
+    follow_up::{
+        self,
+        FollowUps, //
+    },
     mailbox::Mailbox,
+    reset,
     settings::Kind, //
 };
 use guest::{
@@ -23,6 +27,7 @@ use kernel::{
         Core, //
     },
     new_mutex,
+    new_spinlock_irq,
     prelude::*,
     sync::{
         aref::ARef,
@@ -32,7 +37,8 @@ use kernel::{
         },
         Arc,
         ArcBorrow,
-        Mutex, //
+        Mutex,
+        SpinLockIrq, //
     },
     workqueue::{
         impl_has_work,
@@ -48,6 +54,9 @@ use protocol::storvsp::{
     TRANSACTION_RESET,
     TRANSACTION_UNSOLICITED, //
 };
+
+/// In place of an answer that is none: of an operation that no answer has.
+const NO_ANSWER: Packet = Packet::new(Operation(0));
 
 /// The number of an error, for messages.
 pub(crate) fn errno(error: Error) -> u64 {
@@ -74,13 +83,19 @@ pub(crate) struct Hba {
     #[pin]
     pub(crate) follow_ups: FollowUps,
     #[pin]
-    pub(crate) work: Work<Hba>,
+    pub(crate) work: Work<Hba, { follow_up::NOTES }>,
+    #[pin]
+    cut_off: Work<Hba, { reset::CUT_OFF }>,
+    /// Whether that work item may be queued.
+    #[pin]
+    pub(crate) breakable: SpinLockIrq<bool>,
     #[pin]
     complaints: RateLimit,
 }
 
 impl_has_work! {
-    impl HasWork<Self> for Hba { self.work }
+    impl HasWork<Self, { follow_up::NOTES }> for Hba { self.work }
+    impl HasWork<Self, { reset::CUT_OFF }> for Hba { self.cut_off }
 }
 
 impl Hba {
@@ -106,6 +121,8 @@ impl Hba {
                 resetting <- new_mutex!((), "hv_storvsc::Hba::resetting"),
                 follow_ups <- FollowUps::new(),
                 work <- new_work!("hv_storvsc::Hba::work"),
+                cut_off <- new_work!("hv_storvsc::Hba::cut_off"),
+                breakable <- new_spinlock_irq!(false, "hv_storvsc::Hba::breakable"),
                 complaints <- RateLimit::new(),
             }),
             GFP_KERNEL,
@@ -174,10 +191,22 @@ impl vmbus::Handler for Hba {
             TRANSACTION_RESET => &self.reset,
             _ => return self.complain("answer to what it was not asked", id),
         };
-        match Packet::parse(packet) {
-            Some(packet) => mailbox.deliver(packet),
-            None => self.complain("answer is too short", packet.len() as u64),
-        }
+        let answer = Packet::parse(packet).unwrap_or_else(|| {
+            self.complain("answer is too short", packet.len() as u64);
+            // There is no other to wait for.
+            NO_ANSWER
+        });
+        mailbox.deliver(answer);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn broken(self: ArcBorrow<'_, Self>) {
+        self.complain(
+            "ring is broken, requests in flight",
+            self.channels.in_flight() as u64,
+        );
+        reset::stop_later(self);
     }
 
     fn lost(self: ArcBorrow<'_, Self>, request: Lent<Hba>) {

@@ -48,9 +48,10 @@ impl Driver for Hba {
     }
 
     /// The host answers every command in the end. This is different once the driver is to leave,
-    /// or when a channel was taken away: then commands are not waited for without end.
+    /// or when a channel was taken away or broken: then commands are not waited for without end.
     fn timed_out(&self) -> Timeout {
-        if self.is_leaving() || self.channels.has_lost_channels() {
+        let is_lossy = self.channels.has_lost_channels() || self.channels.is_broken();
+        if self.is_leaving() || is_lossy {
             Timeout::Recover
         } else {
             Timeout::Wait

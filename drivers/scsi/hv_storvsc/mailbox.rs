@@ -60,7 +60,8 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT`, `ENODEV` if the device is taken away, or what the bus says.
+    /// `ETIMEDOUT`, `ENODEV` if the device is taken away or its host has broken a ring, or what the
+    /// bus says.
     pub(crate) fn ask(&self, hba: &Hba, packet: &Packet) -> Result<Packet> {
         self.arrived.reset();
         *self.state.lock() = State::Awaited;
@@ -92,7 +93,7 @@ impl Mailbox {
                 return Ok(());
             }
             // Nothing comes any more.
-            if hba.channels.is_rescinded() {
+            if hba.channels.is_rescinded() || hba.channels.is_broken() {
                 return Err(ENODEV);
             }
         }

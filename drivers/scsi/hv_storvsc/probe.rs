@@ -5,7 +5,10 @@
 use crate::{
     handshake,
     hba::Hba,
-    reset,
+    reset::{
+        self,
+        Breakable, //
+    },
     settings::{
         self,
         Kind,
@@ -31,10 +34,7 @@ use kernel::{
     sync::Arc, //
 };
 use protocol::{
-    storvsp::{
-        packet::PACKET_SIZE,
-        request::MAX_CDB_SIZE, //
-    },
+    storvsp::request::MAX_CDB_SIZE,
     vmbus::{
         class,
         Guid, //
@@ -53,8 +53,8 @@ guest::vmbus_device_table!(
 /// What a channel is opened with: properties that are all zero.
 const USER_DATA: &[u8] = &[0; 24];
 
-/// Bytes of an answer with the header of its packet.
-const MAX_PACKET: u32 = 16 + PACKET_SIZE as u32;
+/// Most bytes of a packet. Answers are shorter, but one that is longer than this breaks the ring.
+const MAX_PACKET: u32 = PAGE;
 
 /// Commands of each unit, as many as the host as a whole has at most.
 const COMMANDS_PER_DEVICE: u32 = 2048;
@@ -65,7 +65,9 @@ pub(crate) struct Storvsc;
 /// A device that is driven.
 pub(crate) struct Bound {
     hba: Arc<Hba>,
+    // Dropped in this order: there are commands until the host is removed.
     _host: scsi::Host<Hba>,
+    _breakable: Breakable,
 }
 
 impl Drop for Bound {
@@ -121,9 +123,15 @@ impl vmbus::Driver for Storvsc {
 
         let max_transfer = agreed.properties.max_transfer_bytes.get();
         let limits = host_limits(kind, &settings, max_transfer);
+        let breakable = Breakable::new(hba.clone());
         let host = scsi::Host::register(bus_device, hba.clone(), &limits)?;
         let reference = host.reference();
-        let bound = KBox::pin(Bound { hba, _host: host }, GFP_KERNEL)?;
+        let bound = Bound {
+            hba,
+            _host: host,
+            _breakable: breakable,
+        };
+        let bound = KBox::pin(bound, GFP_KERNEL)?;
         match kind {
             Kind::Ide => reference.add(ide_unit(dev.instance()))?,
             Kind::Scsi | Kind::FibreChannel => reference.scan(),

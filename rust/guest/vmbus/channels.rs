@@ -11,6 +11,7 @@ use super::{
         Routes, //
     },
     requests::Requests,
+    ring,
     Device,
     Handler, //
 };
@@ -81,6 +82,8 @@ pub struct Channels<H: Handler> {
     state: Mutex<State>,
     /// Whether the channels are being closed, so that no sub-channel is worth waiting for.
     closing: Word,
+    /// Whether the host has broken a ring.
+    broken: Word,
     #[pin]
     list: SpinLockIrqSave<List>,
     routes: Routes,
@@ -132,6 +135,7 @@ impl<H: Handler> Channels<H> {
                 // INVARIANT: A driver that is being probed is bound.
                 state <- new_mutex!(state, "guest::vmbus::Channels::state"),
                 closing: Word::new(0),
+                broken: Word::new(0),
                 list <- SpinLockIrqSave::new(
                     list,
                     c_str!("guest::vmbus::Channels::list"),
@@ -169,6 +173,8 @@ impl<H: Handler> Channels<H> {
 
     fn open_first(&self, state: &mut State) -> Result {
         let channel = state.first()?;
+        // The rings are new ones.
+        self.broken.store_release(0);
         // SAFETY: The first channel is valid, closed, and is closed before this is dropped.
         unsafe { self.open_one(channel, state.plan) }?;
         // SAFETY: Just opened; `close` clears the list first.
@@ -333,6 +339,7 @@ impl<H: Handler> Channels<H> {
         unsafe {
             bindings::vmbus_close(first);
             (*first).change_target_cpu_callback = None;
+            ring::restore(first);
             ptr::write_volatile(&raw mut (*first).per_channel_state, ptr::null_mut());
         }
         if let (Some(requests), Some(handler)) = (self.requests(), self.handler()) {
@@ -365,6 +372,19 @@ impl<H: Handler> Channels<H> {
         let channel = self.routes.first();
         // SAFETY: By the invariant of `Routes`, as preemption is off.
         !channel.is_null() && unsafe { is_rescinded(channel) }
+    }
+
+    /// Whether the host has broken a ring, so that the channels are of no use. In any context.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.broken.load_acquire() != 0
+    }
+
+    /// Notes that a ring is broken. Returns whether that is news, but two CPUs may both be told so.
+    pub(super) fn set_broken(&self) -> bool {
+        let is_news = !self.is_broken();
+        self.broken.store_release(1);
+        is_news
     }
 
     /// Whether the host has taken any channel away, so that what was sent on it does not come

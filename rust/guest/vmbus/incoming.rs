@@ -4,6 +4,7 @@
 
 use super::{
     list::RawChannel,
+    ring,
     Channels,
     Request, //
 };
@@ -36,6 +37,10 @@ pub trait Handler: Send + Sync + 'static {
     /// highest bit is set, and else an answer to no request that it has.
     fn received(self: ArcBorrow<'_, Self>, id: u64, packet: &[u8]);
 
+    /// The host has broken a ring: it says what cannot be. Nothing is taken from the channels any
+    /// more, and nothing sent, so that they are to be closed.
+    fn broken(self: ArcBorrow<'_, Self>) {}
+
     /// The channels are closed, and the host has not answered.
     fn lost(self: ArcBorrow<'_, Self>, request: Self::Request) {
         drop(request);
@@ -55,7 +60,7 @@ pub(super) extern "C" fn on_event<H: Handler>(context: *mut c_void) {
 
 impl<H: Handler> Channels<H> {
     /// Takes the packets that are on a channel, but no longer than the budget allows: the bus calls
-    /// again if there are more. Returns whether there may be.
+    /// again if there are more. Returns whether there may be. A ring that is broken is left alone.
     ///
     /// # Safety
     ///
@@ -64,14 +69,23 @@ impl<H: Handler> Channels<H> {
         let Some(handler) = self.handler() else {
             return false;
         };
+        if self.is_broken() {
+            // Another one was, perhaps.
+            // SAFETY: By the safety requirement.
+            unsafe { ring::silence(channel) };
+            return false;
+        }
         let deadline = jiffies().wrapping_add(msecs_to_jiffies(BUDGET_MS));
         // SAFETY: By the safety requirement.
         let mut next = unsafe { bindings::hv_pkt_iter_first(channel) };
-        if next.is_null() {
-            return false;
-        }
+        let mut is_right = true;
         // The difference is negative, as a signed number, until it is time.
         while !next.is_null() && (jiffies().wrapping_sub(deadline) as isize) <= 0 {
+            // SAFETY: By the safety requirement; this is what the bus has copied last.
+            is_right = unsafe { ring::is_in_ring(channel, next) };
+            if !is_right {
+                break;
+            }
             // SAFETY: The bus returns a packet in memory of its own, of the length that its header
             // says, which no one touches before the next is asked for.
             let (id, payload) = unsafe { parts(next) };
@@ -84,7 +98,30 @@ impl<H: Handler> Channels<H> {
         }
         // SAFETY: By the safety requirement.
         unsafe { bindings::hv_pkt_iter_close(channel) };
+        // SAFETY: As above.
+        if !is_right || next.is_null() && !unsafe { ring::is_plausible(channel) } {
+            // SAFETY: As above.
+            unsafe { self.give_up(channel) };
+            return false;
+        }
         !next.is_null()
+    }
+
+    /// The ring of a channel is broken: all channels are of no use.
+    ///
+    /// # Safety
+    ///
+    /// `channel` must be open.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn give_up(&self, channel: RawChannel) {
+        // SAFETY: By the safety requirement.
+        unsafe { ring::silence(channel) };
+        if self.set_broken() {
+            if let Some(handler) = self.handler() {
+                handler.broken();
+            }
+        }
     }
 }
 

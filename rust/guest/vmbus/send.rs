@@ -7,6 +7,7 @@ use super::{
         is_rescinded,
         RawChannel, //
     },
+    ring,
     Channels,
     Handler,
     PageList, //
@@ -15,7 +16,6 @@ use crate::{
     bindings,
     preemption, //
 };
-use core::ptr;
 use kernel::{
     cpu::CpuId,
     error::to_result,
@@ -76,7 +76,7 @@ impl<H: Handler> Channels<H> {
         };
         let preemption = preemption::disable();
         let channel = self.pick(low_water);
-        let result = if channel.is_null() {
+        let result = if channel.is_null() || self.is_broken() {
             Err(ENODEV)
         } else {
             // SAFETY: By the invariant of `Routes`, as preemption was off before the channel was
@@ -112,7 +112,7 @@ impl<H: Handler> Channels<H> {
         }
         let _preemption = preemption::disable();
         let channel = self.routes().first();
-        if channel.is_null() {
+        if channel.is_null() || self.is_broken() {
             return Err(ENODEV);
         }
         // SAFETY: As in `send`.
@@ -135,6 +135,12 @@ impl<H: Handler> Channels<H> {
     #[cold]
     #[inline(never)]
     fn pick_other(&self, cpu: usize, own: RawChannel, low_water: u32) -> RawChannel {
+        // SAFETY: By the invariant of `Routes`; it is not null.
+        if unsafe { ring::free(own) }.is_none() {
+            // SAFETY: As above.
+            unsafe { self.give_up(own) };
+            return own;
+        }
         let routes = self.routes();
         let is_good = |channel| {
             // SAFETY: By the invariant of `Routes`; those that are looked at are not null.
@@ -158,19 +164,9 @@ impl<H: Handler> Channels<H> {
 /// `channel` must be open.
 #[inline]
 unsafe fn has_room(channel: RawChannel, percent: u32) -> bool {
-    // SAFETY: The channel is open, so its ring is there. The host may write to the ring.
-    let (write, read, data, whole) = unsafe {
-        let ring = &raw const (*channel).outbound;
-        // The ring begins with the two indices, the one for writing first.
-        let indices = (*ring).ring_buffer.cast::<u32>();
-        let write = ptr::read_volatile(indices);
-        let read = ptr::read_volatile(indices.add(1));
-        (write, read, (*ring).ring_datasize, (*ring).ring_size)
-    };
-    let free = if write >= read {
-        data.wrapping_sub(write.wrapping_sub(read))
-    } else {
-        read.wrapping_sub(write)
+    // SAFETY: By the safety requirement.
+    let Some((free, whole)) = (unsafe { ring::free(channel) }) else {
+        return false;
     };
     let is_enough =
         u64::from(free).wrapping_mul(100) > u64::from(whole).wrapping_mul(percent.into());

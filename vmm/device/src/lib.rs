@@ -8,13 +8,14 @@
 //! model of its guest, with no KVM in sight. Where it has threads of its own,
 //! they are started by [`thread`], which confines them; [`worker`] has those
 //! that serve queues. [`limit`] says how often a guest may cause a message in the
-//! log.
+//! log. [`fault`] is for devices that are told to do something wrong.
 
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod bus;
 pub mod counters;
+pub mod fault;
 pub mod interrupt;
 pub mod limit;
 pub mod memory;

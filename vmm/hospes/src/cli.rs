@@ -56,7 +56,7 @@ pub struct RunOptions {
     /// The hypervisor that the guest sees: kvm or hyperv [default kvm].
     #[arg(long, value_name = "NAME")]
     personality: Option<String>,
-    /// The newest version of VMBus that the guest can have, 4.0 to 5.3
+    /// The newest version of VMBus that the guest can have, 4.0 to 5.3, or none
     /// [default 5.3].
     #[arg(long, value_name = "VERSION")]
     vmbus_max_version: Option<String>,

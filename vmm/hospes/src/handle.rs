@@ -13,9 +13,8 @@ use hospes_device::counters::Counted;
 use hospes_device::interrupt::MsiAllocator;
 use hospes_device::memory::GuestMemory;
 use hospes_scsi::UnitAddress;
-use hospes_virtio::fault::{Fault, FaultStatus};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config;
 use crate::devices::{self, Description, Devices, Removal};
@@ -206,7 +205,7 @@ impl Handle {
     /// # Errors
     ///
     /// A [`Refusal`] naming the key.
-    pub fn inject(&self, id: &str, fault: Fault) -> Result<u64, Refusal> {
+    pub fn inject(&self, id: &str, fault: Map<String, Value>) -> Result<u64, Refusal> {
         self.devices.controller(id)?.inject(fault)
     }
 
@@ -215,8 +214,8 @@ impl Handle {
     /// # Errors
     ///
     /// A [`Refusal`] if there is no such controller.
-    pub fn faults(&self, id: &str) -> Result<Vec<FaultStatus>, Refusal> {
-        self.devices.controller(id)?.faults()
+    pub fn faults(&self, id: &str) -> Result<Vec<Value>, Refusal> {
+        Ok(self.devices.controller(id)?.faults())
     }
 
     /// Has it do one thing right again, or everything.

@@ -52,6 +52,7 @@ mod delay;
 pub mod disk;
 mod dispatch;
 pub mod engine;
+pub mod fault;
 mod identity;
 pub mod passthrough;
 pub mod protection;

@@ -1,124 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Faults: what a device does wrong because it was told to.
+//! What a virtio-scsi host can be told to do wrong
+//! ([`hospes_device::fault`]): the kinds ([`FaultKind`]), and which requests
+//! they concern ([`Select`]).
 //!
-//! A [`Fault`] is a kind ([`FaultKind`]), which requests it concerns
-//! ([`Select`]) and how often ([`When`]). Armed faults are in [`Faults`]. The
-//! device asks it about each request while anything is armed, which costs one
-//! relaxed load while nothing is. What a fault then does is the device's.
-//!
-//! Only the device errs, the VMM does not: a request that is to be dropped is
-//! [`Held`], and goes back when the device is reset; an answer that is to be
-//! late waits in [`Late`]. So nothing is lost, and a reset recovers. What a
-//! [lie](FaultKind::is_lie) says has come back is not written to any more.
+//! What a [lie](FaultKind::is_lie) says has come back is not written to any more.
 
-mod arm;
-mod held;
 mod kind;
-mod late;
-mod random;
 mod select;
 #[cfg(test)]
 mod tests;
 
-pub use arm::{Effect, FaultStatus, Faults};
-pub use held::Held;
+pub use hospes_device::fault::{FaultError, Held, Late, Random, When};
 pub use kind::{ConfigField, FaultKind};
-pub use late::Late;
-pub use random::Random;
-pub use select::{About, Select, When};
+pub use select::{About, Select};
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
-use thiserror::Error;
+use hospes_device::fault;
+use kind::Subject;
 
-/// Why a fault cannot be injected.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum FaultError {
-    /// A key that says nothing for this kind.
-    #[error("{key}: a fault of this kind does not look at it")]
-    Useless {
-        /// The key.
-        key: &'static str,
-    },
-    /// A value that cannot be.
-    #[error("{key}={value}: give {allowed}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: u64,
-        /// What it may be.
-        allowed: &'static str,
-    },
-    /// More faults than anybody needs.
-    #[error("there are {0} faults already; clear some")]
-    TooMany(usize),
-    /// The thread for late answers could not be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(String),
-}
-
-/// Something that a device is to do wrong. In JSON it is one flat object:
+/// Something that a host is to do wrong. In JSON it is one flat object:
 /// `{"kind": "delay", "ms": 500, "lun": 3, "count": 10}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// What is done wrong.
-    #[serde(flatten)]
-    pub kind: FaultKind,
-    /// With which requests.
-    #[serde(flatten)]
-    pub select: Select,
-    /// How often.
-    #[serde(flatten)]
-    pub when: When,
-}
+pub type Fault = fault::Fault<FaultKind>;
+/// A fault and what came of it.
+pub type FaultStatus = fault::FaultStatus<FaultKind>;
+/// The faults of one host.
+pub type Faults = fault::Faults<FaultKind>;
+/// What happens to a request.
+pub type Effect = fault::Effect<FaultKind>;
 
-impl Fault {
-    /// A fault of this kind, with every request.
-    pub fn new(kind: FaultKind) -> Self {
-        let (select, when) = (Select::default(), When::default());
-        Self { kind, select, when }
+impl fault::Kind for FaultKind {
+    type Select = Select;
+    type About = About;
+
+    const KEYS: &'static [&'static str] = &Select::KEYS;
+
+    fn name(&self) -> &'static str {
+        FaultKind::name(self)
     }
 
-    /// Checks what the types alone do not say.
-    ///
-    /// # Errors
-    ///
-    /// [`FaultError`] for the first key that makes no sense.
-    pub fn check(&self) -> Result<(), FaultError> {
-        self.when.check()?;
-        self.select.check(&self.kind)?;
-        if self.kind.is_immediate() && self.when != When::seeded(self.when.seed) {
-            return Err(FaultError::Useless {
-                key: "skip, count, percent",
-            });
-        }
-        Ok(())
+    fn is_immediate(&self) -> bool {
+        FaultKind::is_immediate(self)
+    }
+
+    fn check(&self, select: &Select) -> Result<(), FaultError> {
+        select.check(self)
+    }
+
+    fn matches(&self, select: &Select, about: &About) -> bool {
+        select.matches(self, about)
     }
 }
 
-/// `flatten` would take unknown keys without a word, so the parts are taken
-/// apart by hand, and each refuses what it does not know.
-impl<'de> Deserialize<'de> for Fault {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut kind = Map::<String, Value>::deserialize(deserializer)?;
-        let select = take(&mut kind, &Select::KEYS);
-        let when = take(&mut kind, &When::KEYS);
-        let fault = Self {
-            kind: FaultKind::deserialize(kind).map_err(D::Error::custom)?,
-            select: Select::deserialize(select).map_err(D::Error::custom)?,
-            when: When::deserialize(when).map_err(D::Error::custom)?,
-        };
-        fault.check().map_err(D::Error::custom)?;
-        Ok(fault)
-    }
+/// What the faults of a host mean for its requests.
+pub trait OfRequests {
+    /// What happens to a command, and to its completion.
+    fn of_command(&self, about: &About) -> Vec<Effect>;
+    /// What happens to a task management function.
+    fn of_function(&self, about: &About) -> Vec<Effect>;
+    /// What happens to a completion of a queue that has no commands.
+    fn of_completion(&self, about: &About) -> Vec<Effect>;
+    /// Whether a [lie](FaultKind::is_lie) is armed.
+    fn has_lies(&self) -> bool;
+    /// The settings that configuration fields are overridden with.
+    fn of_config(&self) -> Vec<FaultKind>;
 }
 
-/// Moves those of `keys` that are there to a map of their own.
-fn take(from: &mut Map<String, Value>, keys: &[&str]) -> Map<String, Value> {
-    keys.iter()
-        .filter_map(|key| from.remove_entry(*key))
-        .collect()
+impl OfRequests for Faults {
+    fn of_command(&self, about: &About) -> Vec<Effect> {
+        let subjects = [Subject::Command, Subject::Completion];
+        self.pick(about, |kind| subjects.contains(&kind.subject()))
+    }
+
+    fn of_function(&self, about: &About) -> Vec<Effect> {
+        self.pick(about, |kind| kind.subject() == Subject::TaskManagement)
+    }
+
+    fn of_completion(&self, about: &About) -> Vec<Effect> {
+        self.pick(about, |kind| kind.subject() == Subject::Completion)
+    }
+
+    fn has_lies(&self) -> bool {
+        !self.kinds(FaultKind::is_lie).is_empty()
+    }
+
+    fn of_config(&self) -> Vec<FaultKind> {
+        self.kinds(|kind| matches!(kind, FaultKind::Config { .. }))
+    }
 }

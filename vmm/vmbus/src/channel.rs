@@ -68,7 +68,8 @@ impl Interrupt {
     }
 }
 
-/// By which a device has the bus offer more channels of its own.
+/// By which a device has the bus offer more channels of its own, or the whole device
+/// anew.
 #[derive(Clone)]
 pub struct MoreChannels {
     pub(crate) inbox: Weak<Inbox>,
@@ -81,6 +82,14 @@ impl MoreChannels {
     pub fn offer(&self, count: u16) {
         if let Some(inbox) = self.inbox.upgrade() {
             inbox.offer_more(self.primary, count);
+        }
+    }
+
+    /// Has the device taken from the guest, and offered again once that has let go
+    /// of it.
+    pub fn come_back(&self) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            inbox.come_back(self.primary);
         }
     }
 }

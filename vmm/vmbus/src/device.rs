@@ -18,6 +18,18 @@ pub struct Identity {
     pub instance: Guid,
 }
 
+/// What becomes of a guest's wish to open a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The device decides when it is given the channel.
+    Ordinary,
+    /// The guest is told that it is not open.
+    Refused,
+    /// The device is taken from the guest, which is told nothing else, and offered
+    /// again afterwards.
+    Rescinded,
+}
+
 /// A device with one channel, or more that it asks for once the first is open.
 ///
 /// All functions are called by the bus's thread, none from a function of the
@@ -28,6 +40,12 @@ pub trait Device: Send + Sync {
 
     /// What it is.
     fn identity(&self) -> Identity;
+
+    /// The guest is going to open channel number `index`. A device that does nothing
+    /// wrong on purpose has nothing to say.
+    fn opening(&self, _index: u16) -> Opening {
+        Opening::Ordinary
+    }
 
     /// The guest opened channel number `index`; 0 is the first. The channel is
     /// the device's until it is closed.

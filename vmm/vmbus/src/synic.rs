@@ -32,6 +32,8 @@ pub struct SynicCounters {
     pub messages: Counter,
     /// Times that a message found its slot occupied.
     pub messages_waiting: Counter,
+    /// Times that the guest said that a slot is free again.
+    pub ends_of_message: Counter,
     /// Flags and messages for a processor without pages for them.
     pub lost: Counter,
 }
@@ -53,6 +55,8 @@ struct SynicPages {
 pub struct Synic {
     memory: GuestMemory,
     processors: Vec<Processor>,
+    /// Signalled when the guest has emptied a slot for which more waits.
+    end_of_message: Option<EventFd>,
     counters: SynicCounters,
     warnings: RateLimit,
 }
@@ -77,8 +81,29 @@ impl Synic {
         Self {
             memory,
             processors: lines.into_iter().map(processor).collect(),
+            end_of_message: None,
             counters: SynicCounters::default(),
             warnings: RateLimit::default(),
+        }
+    }
+
+    /// The same, with an eventfd that is signalled when the guest has emptied a slot
+    /// for which more waits.
+    pub fn with_end_of_message(mut self, event: EventFd) -> Self {
+        self.end_of_message = Some(event);
+        self
+    }
+
+    /// That eventfd, if there is one.
+    pub(crate) fn end_of_message(&self) -> Option<&EventFd> {
+        self.end_of_message.as_ref()
+    }
+
+    /// Takes back that it was signalled.
+    pub(crate) fn clear_end_of_message(&self) {
+        let signalled = self.end_of_message.as_ref().map(EventFd::read);
+        if matches!(signalled, Some(Ok(_))) {
+            self.counters.ends_of_message.inc();
         }
     }
 

@@ -12,7 +12,7 @@ use hospes_device::memory::GuestMemory;
 use protocol::hyperv::event::Flags;
 use protocol::hyperv::hypercall::{PostMessage, Status, CONNECTION_MESSAGE, POST_MESSAGE_SIZE};
 use protocol::hyperv::message::KIND_CHANNEL;
-use protocol::hyperv::slot::Slot;
+use protocol::hyperv::slot::{Released, Slot};
 use protocol::hyperv::VMBUS_SINT;
 use protocol::vmbus::gpa::RangeHeader;
 use protocol::vmbus::gpadl::Messages;
@@ -83,6 +83,8 @@ pub(crate) struct Guest {
     connections: Arc<Connections>,
     /// The interrupt line of its only processor.
     pub(crate) line: EventFd,
+    /// What the guest writes to when it has emptied a slot for which more waits.
+    end: EventFd,
     next_gpadl: u32,
 }
 
@@ -91,7 +93,9 @@ impl Guest {
     pub(crate) fn new(settings: Settings) -> Self {
         let memory = memory();
         let line = EventFd::new(EFD_NONBLOCK).unwrap();
-        let synic = Synic::new(memory.clone(), vec![line.try_clone().unwrap()]);
+        let end = EventFd::new(EFD_NONBLOCK).unwrap();
+        let synic = Synic::new(memory.clone(), vec![line.try_clone().unwrap()])
+            .with_end_of_message(end.try_clone().unwrap());
         synic.changed(0, 1, EVENT_PAGE | 1, MESSAGE_PAGE | 1);
         let connections = Arc::<Connections>::default();
         let bus = VmBus::start(
@@ -105,6 +109,7 @@ impl Guest {
             bus: bus.unwrap(),
             connections,
             line,
+            end,
             next_gpadl: 0xe1e10,
         }
     }
@@ -146,7 +151,9 @@ impl Guest {
         wait_for(|| {
             let message = slot.peek().unwrap()?;
             assert_eq!(message.kind(), KIND_CHANNEL);
-            let _ = slot.release(KIND_CHANNEL);
+            if slot.release(KIND_CHANNEL) == Released::EndOfMessage {
+                self.end.write(1).unwrap();
+            }
             Some(message.payload().to_vec())
         })
     }

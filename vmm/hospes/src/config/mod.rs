@@ -200,7 +200,7 @@ impl Machine {
             device.check(on(&what, &device.on)?)?;
         }
         for fault in &self.fault {
-            on("fault", &fault.on)?.check_faults()?;
+            on("fault", &fault.on)?.check_fault(&fault.fault)?;
         }
         Ok(())
     }

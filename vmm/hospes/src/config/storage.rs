@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use hospes_scsi::AioMode;
-use hospes_virtio::fault;
 use hospes_vmbus::storvsp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ConfigError;
+use crate::storage;
 
 /// Longest name of a controller.
 const MAX_ID: usize = 32;
@@ -148,8 +148,8 @@ pub struct Passthrough {
 pub struct Fault {
     /// Id of the controller.
     pub on: String,
-    /// What is wrong with it.
-    pub fault: fault::Fault,
+    /// What is wrong with it, which depends on what it is.
+    pub fault: Map<String, Value>,
 }
 
 impl TryFrom<Map<String, Value>> for Fault {
@@ -159,18 +159,13 @@ impl TryFrom<Map<String, Value>> for Fault {
         let Some(Value::String(on)) = map.remove("on") else {
             return Err("missing field `on`".to_owned());
         };
-        let fault =
-            serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())?;
-        Ok(Self { on, fault })
+        Ok(Self { on, fault: map })
     }
 }
 
 impl From<Fault> for Map<String, Value> {
     fn from(fault: Fault) -> Self {
-        let mut map = match serde_json::to_value(&fault.fault) {
-            Ok(Value::Object(map)) => map,
-            _ => Map::new(),
-        };
+        let mut map = fault.fault;
         map.insert("on".to_owned(), fault.on.into());
         map
     }
@@ -227,19 +222,14 @@ impl Scsi {
         }
     }
 
-    /// Whether it can be told to do something wrong.
+    /// Whether it can be told to do that wrong.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] naming the controller.
-    pub fn check_faults(&self) -> Result<(), ConfigError> {
-        match self.kind {
-            ScsiKind::Virtio => Ok(()),
-            ScsiKind::Vmbus => Err(ConfigError(format!(
-                "fault: on={}: faults are for controllers of type virtio",
-                self.id
-            ))),
-        }
+    /// [`ConfigError`] naming the controller and the key.
+    pub fn check_fault(&self, fault: &Map<String, Value>) -> Result<(), ConfigError> {
+        storage::fault::check(self.kind, fault)
+            .map_err(|error| ConfigError(format!("fault: on={}: {error}", self.id)))
     }
 
     /// Highest target and unit number that guests look for.

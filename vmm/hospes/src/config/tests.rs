@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{json, Value};
 
 use super::keys::{Object, CDROM, CONTROL, DISK, FAULT, PASSTHROUGH, SCSI, SERIAL};
 use super::*;
@@ -232,9 +232,34 @@ fn faults_have_their_keys_beside_their_controller() {
     let json = serde_json::to_value(&fault).unwrap();
     assert_eq!((&json["on"], &json["ms"]), (&json!("s0"), &json!(16)));
     assert_eq!(serde_json::from_value::<Fault>(json).unwrap(), fault);
-    let unknown = json!({"on": "s0", "kind": "delay", "ms": 1, "mss": 1});
-    let error = serde_json::from_value::<Fault>(unknown).unwrap_err();
-    assert!(error.to_string().contains("mss"), "{error}");
+}
+
+#[test]
+fn what_goes_wrong_depends_on_the_controller() {
+    let check = |kind: &str, fault: Value| {
+        let machine: Machine = serde_json::from_value(json!({
+            "kernel": "k",
+            "personality": "hyperv",
+            "scsi": [{"type": kind, "id": "s0"}],
+            "fault": [fault],
+        }))
+        .unwrap();
+        machine.check().map_err(|error| error.0)
+    };
+    let delay = json!({"on": "s0", "kind": "delay", "ms": 1});
+    for kind in ["virtio", "vmbus"] {
+        check(kind, delay.clone()).unwrap();
+        let unknown = json!({"on": "s0", "kind": "delay", "ms": 1, "mss": 1});
+        assert!(check(kind, unknown).unwrap_err().contains("mss"));
+        let missing = json!({"on": "s0", "ms": 1});
+        assert!(check(kind, missing).unwrap_err().contains("kind"));
+    }
+    let lie = json!({"on": "s0", "kind": "used-twice", "queue": 2});
+    check("virtio", lie.clone()).unwrap();
+    assert!(check("vmbus", lie).unwrap_err().contains("used-twice"));
+    let index = json!({"on": "s0", "kind": "write-index", "value": 4, "channel": 1});
+    check("vmbus", index.clone()).unwrap();
+    assert!(check("virtio", index).unwrap_err().contains("write-index"));
 }
 
 #[test]

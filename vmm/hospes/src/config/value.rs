@@ -49,7 +49,10 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A version of VMBus: `5.3`.
+/// What is said for a bus that speaks no version.
+const NO_VERSION: &str = "none";
+
+/// A version of VMBus: `5.3`. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmbusVersion(pub Version);
 
@@ -63,6 +66,9 @@ impl std::str::FromStr for VmbusVersion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == NO_VERSION {
+            return Ok(Self(Version(0)));
+        }
         let (oldest, newest) = (Settings::MIN_VERSION, Settings::MAX_VERSION);
         let mut spoken = Version::to_try(newest, oldest);
         spoken
@@ -72,13 +78,16 @@ impl std::str::FromStr for VmbusVersion {
                 let spoken: Vec<_> = Version::to_try(newest, oldest)
                     .map(|version| version.to_string())
                     .collect();
-                format!("{text}: give one of {}", spoken.join(", "))
+                format!("{text}: give one of {}, {NO_VERSION}", spoken.join(", "))
             })
     }
 }
 
 impl Serialize for VmbusVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == Version(0) {
+            return serializer.serialize_str(NO_VERSION);
+        }
         serializer.collect_str(&self.0)
     }
 }
@@ -121,6 +130,8 @@ mod tests {
         assert_eq!(json, "\"5.3\"");
         let read: VmbusVersion = serde_json::from_str(&json).unwrap();
         assert_eq!(read, VmbusVersion::default());
+        let none: VmbusVersion = "none".parse().unwrap();
+        assert_eq!(serde_json::to_string(&none).unwrap(), "\"none\"");
     }
 
     #[test]

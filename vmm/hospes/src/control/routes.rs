@@ -246,7 +246,7 @@ fn remove_device(handle: &Handle, call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 fn get_faults(handle: &Handle, call: &Call<'_>) -> Result<Answer, Refusal> {
-    ok(to_json(handle.faults(call.id())?)?)
+    ok(handle.faults(call.id())?.into())
 }
 
 fn add_fault(handle: &Handle, call: &Call<'_>) -> Result<Answer, Refusal> {

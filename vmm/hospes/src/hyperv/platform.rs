@@ -22,7 +22,7 @@ use protocol::hyperv::hypercall::{Control, Status, ALIGNMENT, POST_MESSAGE, SIGN
 use protocol::hyperv::{PAGE_SIZE, VMBUS_SINT};
 use thiserror::Error;
 use vm_memory::{Bytes, GuestAddress};
-use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use crate::hyperv::crash::{self, Crash, CrashRegisters};
 use crate::hyperv::{cpuid, sys};
@@ -45,6 +45,9 @@ const NEEDED: [(u32, &str); 11] = [
 
 /// Registers in one word of a filter.
 const FILTER_COUNT: u32 = 64;
+
+/// A source of the SynIC that no guest uses.
+const UNUSED_SINT: u8 = 15;
 
 /// Bits of an address within its page.
 const PAGE_OFFSET: u64 = PAGE_SIZE as u64 - 1;
@@ -80,6 +83,8 @@ pub struct Platform {
     memory: GuestMemory,
     crash: CrashRegisters,
     bus: OnceLock<VmBus>,
+    /// Lines that nobody raises, by which KVM knows who wants to hear of what.
+    unused: OnceLock<Vec<EventFd>>,
 }
 
 impl Platform {
@@ -115,6 +120,7 @@ impl Platform {
             memory: memory.clone(),
             crash: CrashRegisters::new(memory.clone()),
             bus: OnceLock::new(),
+            unused: OnceLock::new(),
         }))
     }
 
@@ -216,13 +222,31 @@ impl Platform {
         let lines = lines
             .collect::<io::Result<Vec<_>>>()
             .map_err(refused("raise the interrupts of a SynIC"))?;
-        let synic = Arc::new(Synic::new(self.memory.clone(), lines));
+        let synic = match self.hear_ends_of_messages(interrupts, cpus) {
+            Ok(end) => Synic::new(self.memory.clone(), lines).with_end_of_message(end),
+            Err(error) => {
+                tracing::info!(%error, "KVM does not tell of emptied message slots");
+                Synic::new(self.memory.clone(), lines)
+            }
+        };
+        let synic = Arc::new(synic);
         let signals = Arc::new(Connections(vm.clone()));
         let bus = VmBus::start(settings, self.memory.clone(), synic, signals)
             .map_err(refused("start VMBus"))?;
         // Nobody else starts one.
         let _ = self.bus.set(bus);
         Ok(())
+    }
+
+    /// An eventfd that is signalled when any processor has emptied a message slot for
+    /// which more waits.
+    fn hear_ends_of_messages(&self, interrupts: &Interrupts, cpus: u8) -> io::Result<EventFd> {
+        let end = EventFd::new(EFD_NONBLOCK)?;
+        let unused = (0..cpus).map(|vp| interrupts.on_end_of_message(vp, UNUSED_SINT, &end));
+        let unused = unused.collect::<io::Result<Vec<_>>>()?;
+        // Nobody else asks for it.
+        let _ = self.unused.set(unused);
+        Ok(end)
     }
 
     /// VMBus, once it was started.

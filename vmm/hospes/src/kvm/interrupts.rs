@@ -84,6 +84,26 @@ impl Interrupts {
         Ok(event)
     }
 
+    /// Has `event` signalled when a virtual processor writes that it has emptied a
+    /// message slot of its SynIC.
+    ///
+    /// KVM tells of that for all sources at once, and besides of the end of each
+    /// interrupt of a source: hence `source` is one that has none. What is returned
+    /// has to be kept as long as that is to go on.
+    ///
+    /// # Errors
+    ///
+    /// What KVM says.
+    pub fn on_end_of_message(&self, vp: u8, source: u8, event: &EventFd) -> io::Result<EventFd> {
+        let unused = EventFd::new(EFD_NONBLOCK)?;
+        let gsi = self.take(Route::Source { vp, source })?;
+        let registered = (self.vm).register_irqfd_with_resample(&unused, event, gsi);
+        registered
+            .map_err(os_error)
+            .inspect_err(|_| self.give_back(gsi))?;
+        Ok(unused)
+    }
+
     /// Takes a free interrupt number and routes it.
     fn take(&self, route: Route) -> io::Result<u32> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,10 +3,11 @@
 //! SCSI controllers and what is on them.
 //!
 //! [`unit`] opens disks, drives and devices, [`units`] gives them numbers,
-//! [`transport`] is how a guest reaches them, and a [`Controller`] has them come and go, before and while the guest runs. Who
+//! [`transport`] is how a guest reaches them, [`fault`] what they do wrong on purpose, and a [`Controller`] has them come and go, before and while the guest runs. Who
 //! changes a controller while the guest runs is one thread, that of the control
 //! socket.
 
+pub mod fault;
 pub mod transport;
 pub mod unit;
 pub mod units;
@@ -18,8 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hospes_device::interrupt::MsiAllocator;
 use hospes_device::memory::GuestMemory;
 use hospes_scsi::{Drive, DriveError, Target, UnitAddress};
-use hospes_virtio::fault::{Fault, FaultStatus};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::{self, ConfigError};
 use crate::refusal::Refusal;
@@ -276,19 +276,14 @@ impl Controller {
     /// # Errors
     ///
     /// A [`Refusal`] naming the key.
-    pub fn inject(&self, fault: Fault) -> Result<u64, Refusal> {
-        let host = self.transport.faulty()?;
-        host.inject(fault)
+    pub fn inject(&self, fault: Map<String, Value>) -> Result<u64, Refusal> {
+        (self.transport.faulty().inject(fault))
             .map_err(|error| Refusal::invalid(format!("fault: {error}")))
     }
 
-    /// What it does wrong.
-    ///
-    /// # Errors
-    ///
-    /// A [`Refusal`] if it can do nothing wrong.
-    pub fn faults(&self) -> Result<Vec<FaultStatus>, Refusal> {
-        Ok(self.transport.faulty()?.faults())
+    /// What it does wrong, as JSON.
+    pub fn faults(&self) -> Vec<Value> {
+        self.transport.faulty().faults()
     }
 
     /// Has it do one thing right again, or everything.
@@ -297,7 +292,7 @@ impl Controller {
     ///
     /// A [`Refusal`] if there is no such fault.
     pub fn clear_faults(&self, id: Option<u64>) -> Result<(), Refusal> {
-        let host = self.transport.faulty()?;
+        let host = self.transport.faulty();
         match id {
             None => host.clear_faults(),
             Some(id) if host.clear_fault(id) => {}

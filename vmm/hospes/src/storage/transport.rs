@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::config::{self, ScsiKind};
 use crate::refusal::Refusal;
+use crate::storage::fault::Faulty;
 use crate::storage::Parts;
 
 /// Bytes of a sector.
@@ -95,12 +96,10 @@ impl Transport {
     }
 
     /// What can be told to do something wrong.
-    pub(super) fn faulty(&self) -> Result<&ScsiHost, Refusal> {
+    pub(super) fn faulty(&self) -> &dyn Faulty {
         match self {
-            Self::Virtio { host, .. } => Ok(host),
-            Self::Vmbus(_) => Err(Refusal::conflict(
-                "faults are for controllers of type virtio",
-            )),
+            Self::Virtio { host, .. } => &**host,
+            Self::Vmbus(device) => &**device,
         }
     }
 

@@ -29,7 +29,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::fault::{self, Faulty};
 use super::request::decode_lun;
-use crate::fault::{About, FaultKind};
+use crate::fault::{About, FaultKind, OfRequests as _};
 use crate::queue::{Chain, ChainFault, VirtQueue};
 
 /// Why a control request is not carried out.

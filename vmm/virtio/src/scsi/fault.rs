@@ -14,17 +14,16 @@
 
 use std::time::Duration;
 
-use hospes_scsi::{CdbBytes, Command, Outcome, Response};
+use hospes_scsi::fault::{disarm, sense};
+use hospes_scsi::{Command, Outcome, Response};
 use protocol::scsi::lun::Lun;
-use protocol::scsi::opcode::INQUIRY;
 use protocol::scsi::sense::SenseBytes;
-use protocol::scsi::status;
 use protocol::virtio_scsi::{ResponseCode, ResponseHeader};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::FromBytes;
 
 use super::request::Request;
-use crate::fault::{About, Effect, FaultKind, Faults, Held, Late, Random};
+use crate::fault::{About, Effect, FaultKind, Faults, Held, Late, OfRequests as _, Random};
 use crate::queue::{Chain, VirtQueue};
 
 /// The faults of a host, and the requests that they keep.
@@ -151,13 +150,6 @@ fn about(queue: &VirtQueue, command: &Command) -> About {
     }
 }
 
-/// Makes a command one that does nothing: INQUIRY for no data, which does not
-/// even take a unit attention condition away.
-fn disarm(command: &mut Command) {
-    command.cdb = CdbBytes::new(&[INQUIRY, 0, 0, 0, 0, 0]);
-    (command.data_out, command.data_in) = Default::default();
-}
-
 impl Ending {
     fn add(&mut self, kind: FaultKind, random: Random) {
         match kind {
@@ -167,7 +159,7 @@ impl Ending {
                 asc,
                 ascq,
             } => {
-                let sense = sense_of(status, key, asc, ascq);
+                let sense = sense(status, key, asc, ascq);
                 self.instead = Some(Instead::Status { status, sense });
             }
             FaultKind::Response { code } => {
@@ -230,23 +222,6 @@ pub(super) fn code_of(outcome: &Outcome) -> ResponseCode {
         Outcome::Reset => ResponseCode::RESET,
         Outcome::Failed => ResponseCode::FAILURE,
     }
-}
-
-/// Sense data in fixed format, with any values.
-fn sense_of(status: u8, key: u8, asc: u8, ascq: u8) -> SenseBytes {
-    if status != status::CHECK_CONDITION {
-        return SenseBytes::default();
-    }
-    let mut bytes = [0; 18];
-    // Response code, sense key, additional length, ASC and ASCQ
-    // (SPC-5, section 4.4.3).
-    let fields = [(0, 0x70), (2, key), (7, 10), (12, asc), (13, ascq)];
-    for (offset, value) in fields {
-        if let Some(byte) = bytes.get_mut(offset) {
-            *byte = value;
-        }
-    }
-    SenseBytes::new(&bytes)
 }
 
 fn overwrite(kind: &FaultKind, random: &mut Random, response: &mut [u8]) {

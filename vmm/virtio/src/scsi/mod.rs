@@ -39,6 +39,7 @@ use protocol::virtio_scsi::{
 use serde_json::{json, Value};
 
 use crate::device::{ActivateError, Activation, VirtioDevice};
+use crate::fault::OfRequests as _;
 use crate::notify::DeviceState;
 use crate::queue::VirtQueue;
 use config::ConfigSpace;

@@ -10,6 +10,7 @@ use hospes_scsi::Driver;
 
 use super::request::Request;
 use super::Shared;
+use crate::fault::OfRequests as _;
 use crate::queue::{Chain, VirtQueue};
 
 /// Serves one request queue by way of a driver of the target.

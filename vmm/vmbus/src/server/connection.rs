@@ -24,11 +24,11 @@ use zerocopy::little_endian::{U32, U64};
 use super::channels::{Channels, Opened, Presence};
 use super::counters::BusCounters;
 use super::gpadls::{GpadlError, Gpadls};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Request};
 use super::outbox::Outbox;
 use super::Settings;
 use crate::channel::{Channel, Interrupt, MoreChannels};
-use crate::device::{Device, Signals};
+use crate::device::{Device, Opening, Signals};
 use crate::synic::Synic;
 
 /// Status of what failed (Windows' `STATUS_UNSUCCESSFUL`).
@@ -225,6 +225,25 @@ impl Connection {
         }
     }
 
+    /// Takes the device with this first channel from the guest, and offers it again
+    /// once that has let go of it. One that is going anyway goes.
+    pub(super) fn come_back(&mut self, primary: u16) {
+        let Some(entry) = self.channels.get_mut(primary) else {
+            return;
+        };
+        if entry.done.is_some() || entry.presence != Presence::Offered {
+            return;
+        }
+        let (device, inbox) = (entry.device.clone(), self.inbox.clone());
+        let instance = device.identity().instance;
+        let offer = move || {
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.push(Request::Offer(device));
+            }
+        };
+        self.rescind(instance, Box::new(offer));
+    }
+
     /// Tells the guest to let go of a channel. One that it does not know goes at once.
     fn take_back(&mut self, relid: u16) {
         let Some(entry) = self.channels.get_mut(relid) else {
@@ -297,8 +316,21 @@ impl Connection {
         self.send(&Message::GpadlTorndown(&GpadlTorndown { gpadl }));
     }
 
+    /// What the device of a channel says of its opening, and what its first channel is.
+    fn opening(&mut self, relid: u32) -> Option<(Opening, u16)> {
+        let (_, entry) = self.channels.known(relid)?;
+        let opening = entry.device.opening(entry.index);
+        let instance = entry.device.identity().instance;
+        Some((opening, *self.channels.of(instance).last()?))
+    }
+
     fn open(&mut self, body: &Open) {
-        let status = match self.try_open(body) {
+        let result = match self.opening(body.relid.get()) {
+            Some((Opening::Rescinded, primary)) => return self.come_back(primary),
+            Some((Opening::Refused, _)) => Err("its device does not want that".to_owned()),
+            _ => self.try_open(body),
+        };
+        let status = match result {
             Ok(()) => STATUS_SUCCESS,
             Err(why) => {
                 self.refuse(&format!(
@@ -404,6 +436,8 @@ impl Connection {
         match self.channels.known(body.relid.get()) {
             Some((relid, entry)) if entry.presence == Presence::Rescinded => {
                 self.close(relid);
+                // A guest tears nothing down that belongs to what was taken away.
+                self.gpadls.forget(relid.into());
                 self.channels.remove(relid);
             }
             _ => self.refuse(&format!("channel {} is released", body.relid.get())),

@@ -145,6 +145,15 @@ impl Gpadls {
         removed.is_some()
     }
 
+    /// Forgets those of a channel that is gone.
+    pub(super) fn forget(&mut self, relid: u32) {
+        let of_channel = (self.by_handle.iter()).filter(|(_, gpadl)| gpadl.relid == relid);
+        let handles: Vec<_> = of_channel.map(|(handle, _)| *handle).collect();
+        for handle in handles {
+            self.remove(handle);
+        }
+    }
+
     /// Forgets all.
     pub(super) fn clear(&mut self) {
         *self = Self::default();

@@ -28,6 +28,8 @@ pub(super) enum Request {
     OfferMore { primary: u16, count: u16 },
     /// A device is to go.
     Rescind(Guid, Box<dyn FnOnce() + Send>),
+    /// The device with this first channel is to go, and to come back.
+    ComeBack { primary: u16 },
     /// Nothing is to happen for a while. The sender is dropped when that is so.
     Pause(Sender<()>),
     /// That is over.
@@ -87,6 +89,11 @@ impl Inbox {
     /// Asks for more channels of a device.
     pub(crate) fn offer_more(&self, primary: u16, count: u16) {
         self.push(Request::OfferMore { primary, count });
+    }
+
+    /// Asks for a device to go and to come back.
+    pub(crate) fn come_back(&self, primary: u16) {
+        self.push(Request::ComeBack { primary });
     }
 
     pub(super) fn push(&self, request: Request) {

@@ -8,21 +8,23 @@
 //! - `connection`: what a message means, and what is answered;
 //! - `channels` and `gpadls`: what the connection knows.
 //!
-//! KVM could tell when the guest has emptied its slot, but only together with the
-//! end of every interrupt of a channel, which would cost each I/O something for
-//! the few messages that there are. So a message that found its slot occupied is
-//! tried again after a moment.
+//! A message that finds its slot occupied is tried again when the guest says that
+//! it has emptied that, of which KVM tells ([`Synic::with_end_of_message`]), or,
+//! where it does not, after a moment.
 
 mod channels;
 mod connection;
 mod counters;
 mod gpadls;
+#[cfg(feature = "fuzzing")]
+pub mod here;
 mod inbox;
 mod outbox;
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,8 +47,11 @@ use counters::BusCounters;
 pub(crate) use inbox::Inbox;
 use inbox::Request;
 
-/// How long a message waits for its slot before it is tried again.
+/// How long a message waits for its slot before it is tried again, if nobody says
+/// when that is free.
 const RETRY: Duration = Duration::from_millis(1);
+/// The same if somebody does: a guest may forget.
+const LONG_RETRY: Duration = Duration::from_millis(100);
 
 /// What a user chooses about the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,27 +97,8 @@ impl VmBus {
         synic: Arc<Synic>,
         signals: Arc<dyn Signals>,
     ) -> io::Result<Self> {
-        let inbox = Arc::new(Inbox::new()?);
-        let counters = Arc::new(BusCounters::default());
-        let epoll = Epoll::new()?;
-        epoll.ctl(
-            ControlOperation::Add,
-            inbox.fd(),
-            EpollEvent::new(EventSet::IN, 0),
-        )?;
-        let bus = Bus {
-            connection: Connection::new(
-                settings,
-                memory,
-                synic.clone(),
-                signals,
-                Arc::downgrade(&inbox),
-                counters.clone(),
-            ),
-            inbox: inbox.clone(),
-            epoll,
-            is_paused: false,
-        };
+        let bus = Bus::new(settings, memory, synic.clone(), signals)?;
+        let (inbox, counters) = (bus.inbox.clone(), bus.counters.clone());
         let thread = thread::spawn(Role::Device, "vmbus", move || bus.run())?;
         Ok(Self {
             inbox,
@@ -130,24 +116,7 @@ impl VmBus {
     /// Takes a message that a processor of the guest posts, given the input of its
     /// hypercall.
     pub fn post(&self, input: &[u8]) -> Status {
-        let message = match PostMessage::parse(input) {
-            Ok(message) => message,
-            Err(status) => return status,
-        };
-        if !matches!(
-            message.connection,
-            CONNECTION_MESSAGE | CONNECTION_MESSAGE_4
-        ) {
-            return Status::INVALID_CONNECTION_ID;
-        }
-        if message.kind != KIND_CHANNEL {
-            return Status::INVALID_PARAMETER;
-        }
-        if self.inbox.post(message.payload) {
-            Status::SUCCESS
-        } else {
-            Status::INSUFFICIENT_BUFFERS
-        }
+        post(&self.inbox, input)
     }
 
     /// Most bytes of input that [`post`](Self::post) looks at.
@@ -187,6 +156,27 @@ impl VmBus {
     }
 }
 
+fn post(inbox: &Inbox, input: &[u8]) -> Status {
+    let message = match PostMessage::parse(input) {
+        Ok(message) => message,
+        Err(status) => return status,
+    };
+    if !matches!(
+        message.connection,
+        CONNECTION_MESSAGE | CONNECTION_MESSAGE_4
+    ) {
+        return Status::INVALID_CONNECTION_ID;
+    }
+    if message.kind != KIND_CHANNEL {
+        return Status::INVALID_PARAMETER;
+    }
+    if inbox.post(message.payload) {
+        Status::SUCCESS
+    } else {
+        Status::INSUFFICIENT_BUFFERS
+    }
+}
+
 impl Counted for VmBus {
     fn counters(&self) -> Value {
         json!({ "bus": &*self.counters, "synic": self.synic.counters() })
@@ -211,17 +201,55 @@ impl Drop for VmBus {
 struct Bus {
     connection: Connection,
     inbox: Arc<Inbox>,
+    counters: Arc<BusCounters>,
+    synic: Arc<Synic>,
     epoll: Epoll,
+    retry: Duration,
     is_paused: bool,
 }
 
 impl Bus {
+    fn new(
+        settings: Settings,
+        memory: GuestMemory,
+        synic: Arc<Synic>,
+        signals: Arc<dyn Signals>,
+    ) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::new()?);
+        let counters = Arc::new(BusCounters::default());
+        let epoll = Epoll::new()?;
+        let listen = |fd| epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(EventSet::IN, 0));
+        listen(inbox.fd())?;
+        let mut retry = RETRY;
+        if let Some(event) = synic.end_of_message() {
+            listen(event.as_raw_fd())?;
+            retry = LONG_RETRY;
+        }
+        let connection = Connection::new(
+            settings,
+            memory,
+            synic.clone(),
+            signals,
+            Arc::downgrade(&inbox),
+            counters.clone(),
+        );
+        Ok(Self {
+            connection,
+            inbox,
+            counters,
+            synic,
+            epoll,
+            retry,
+            is_paused: false,
+        })
+    }
+
     fn run(mut self) {
         let _closed = Closed(self.inbox.clone());
         let mut events = [EpollEvent::default()];
         loop {
             let timeout = if self.connection.has_mail() && !self.is_paused {
-                i32::try_from(RETRY.as_millis()).unwrap_or(1)
+                i32::try_from(self.retry.as_millis()).unwrap_or(1)
             } else {
                 -1
             };
@@ -230,20 +258,29 @@ impl Bus {
                     return tracing::error!(%error, "VMBus cannot wait for messages");
                 }
             }
-            self.inbox.clear();
-            while let Some(request) = self.next_request() {
-                if !self.serve(request) {
-                    return self.connection.reset();
-                }
-            }
-            if !self.is_paused {
-                let was_stuffed = self.connection.is_stuffed();
-                self.connection.deliver();
-                if was_stuffed && !self.connection.is_stuffed() {
-                    self.inbox.wake();
-                }
+            if !self.turn() {
+                return self.connection.reset();
             }
         }
+    }
+
+    /// Does what there is to do; false if that is to end.
+    fn turn(&mut self) -> bool {
+        self.inbox.clear();
+        self.synic.clear_end_of_message();
+        while let Some(request) = self.next_request() {
+            if !self.serve(request) {
+                return false;
+            }
+        }
+        if !self.is_paused {
+            let was_stuffed = self.connection.is_stuffed();
+            self.connection.deliver();
+            if was_stuffed && !self.connection.is_stuffed() {
+                self.inbox.wake();
+            }
+        }
+        true
     }
 
     /// The next thing to do. A guest that takes no messages gets none of its own handled.
@@ -258,6 +295,7 @@ impl Bus {
             Request::Message(payload) => self.connection.receive(payload.as_slice()),
             Request::Offer(device) => self.connection.offer(device),
             Request::OfferMore { primary, count } => self.connection.offer_more(primary, count),
+            Request::ComeBack { primary } => self.connection.come_back(primary),
             Request::Rescind(instance, done) => self.connection.rescind(instance, done),
             Request::Pause(done) => {
                 self.is_paused = true;

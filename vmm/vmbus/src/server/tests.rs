@@ -98,6 +98,16 @@ fn versions_up_to_the_users_choice_are_spoken() {
 }
 
 #[test]
+fn no_version_may_be_spoken_at_all() {
+    let guest = Guest::new(Settings {
+        max_version: Version(0),
+    });
+    for version in [Version::V6_0, Version::V5_3, Version::V4_0, Version(0)] {
+        assert!(!guest.contact(version), "{version}");
+    }
+}
+
+#[test]
 fn a_channel_is_opened_moved_and_closed() {
     let (mut guest, probe, offer) = with_device();
     assert_eq!(offer.class, class::SCSI);
@@ -317,4 +327,17 @@ fn a_bus_that_is_paused_does_nothing() {
     guest.take_synic_away();
     guest.send(&Message::Unload);
     guest.bus.reset();
+}
+
+#[test]
+fn a_message_is_delivered_when_the_slot_is_said_to_be_free() {
+    let (guest, _) = Guest::connected_to(|bus| {
+        for name in ["a", "b", "c", "d"] {
+            bus.offer(Probe::new(name));
+        }
+    });
+    // All but the first found the slot occupied, unless the guest was very fast.
+    let counters = guest.bus.synic().counters();
+    let ends = counters.ends_of_message.get();
+    assert!(ends > 0 || counters.messages_waiting.get() == 0);
 }

@@ -7,6 +7,7 @@
 //! | `port` | the device's end of an open channel: answers, and what is owed |
 //! | `service` | what the thread of a channel does |
 //! | `request` | a command on its way to the target and back |
+//! | [`fault`] | what it does wrong when it is told to |
 //! | `resets` | the thread that waits for what a reset ends |
 //!
 //! Each channel has a thread and a queue of the target to itself, and shares no
@@ -23,6 +24,9 @@
 //! - **Addresses.** Path and target of the guest are one target id here:
 //!   two targets a path, eight paths.
 
+pub mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod here;
 mod port;
 mod request;
 mod resets;
@@ -43,8 +47,9 @@ use protocol::vmbus::{class, Guid};
 use serde::Serialize;
 use serde_json::{json, Value};
 
-use crate::channel::Channel;
-use crate::device::{Device, Identity};
+use crate::channel::{Channel, MoreChannels};
+use crate::device::{Device, Identity, Opening};
+use fault::Faulty;
 use port::{Port, Record};
 use resets::Resets;
 use service::ChannelService;
@@ -106,7 +111,20 @@ struct Shared {
     lanes: Vec<Queue>,
     records: Vec<Arc<Record>>,
     resets: Resets,
+    faulty: Arc<Faulty>,
     counters: Counters,
+}
+
+impl Shared {
+    /// Ends what is kept or waits, when a channel was closed, and waits for the rest.
+    fn settle(&self, index: u16, port: &Port) {
+        if index == 0 {
+            self.resets.clear();
+        }
+        self.faulty.release();
+        self.faulty.late.release();
+        port.wait_idle();
+    }
 }
 
 /// The channels that are open.
@@ -121,6 +139,7 @@ struct Running {
 struct OpenChannel {
     worker: Worker,
     port: Arc<Port>,
+    more: MoreChannels,
 }
 
 impl Storvsp {
@@ -150,6 +169,7 @@ impl Storvsp {
             records: (0..config.channels).map(|_| Arc::default()).collect(),
             target,
             resets: Resets::new().map_err(|error| error.to_string())?,
+            faulty: Faulty::new(),
             counters: Counters::default(),
         };
         Ok(Arc::new(Self {
@@ -198,12 +218,14 @@ impl Storvsp {
             workers.iter().for_each(|worker| worker.wait_paused());
         }
         self.shared.target.pause();
+        self.shared.faulty.late.set_paused(true);
     }
 
     /// Goes on after a [`pause`](Self::pause).
     pub fn resume(&self) {
         let mut running = self.running();
         running.is_paused = false;
+        self.shared.faulty.late.set_paused(false);
         self.shared.target.resume();
         running.workers().for_each(Worker::resume);
         running.resets.iter().for_each(Worker::resume);
@@ -218,6 +240,7 @@ impl Storvsp {
         let record = self.shared.records.get(usize::from(index));
         let record = record.ok_or(io::ErrorKind::NotFound)?.clone();
         let (port, consumer) = Port::new(channel, record)?;
+        let of_device = more.clone();
         let (shared, mode) = (self.shared.clone(), self.config.aio);
         let name = format!("{}-c{index}", self.config.name);
         let of_service = port.clone();
@@ -228,7 +251,11 @@ impl Storvsp {
                 shared, driver, of_service, consumer, index, more,
             ))
         })?;
-        Ok(OpenChannel { worker, port })
+        Ok(OpenChannel {
+            worker,
+            port,
+            more: of_device,
+        })
     }
 
     fn start_resets(&self) -> io::Result<Worker> {
@@ -257,6 +284,14 @@ impl Device for Storvsp {
         }
     }
 
+    fn opening(&self, index: u16) -> Opening {
+        match self.shared.faulty.opening(index) {
+            None => Opening::Ordinary,
+            Some(false) => Opening::Refused,
+            Some(true) => Opening::Rescinded,
+        }
+    }
+
     fn open(&self, index: u16, channel: Channel) -> io::Result<()> {
         let opened = self.start(index, channel)?;
         let resets = (index == 0).then(|| self.start_resets()).transpose()?;
@@ -276,7 +311,7 @@ impl Device for Storvsp {
     /// waits for the rest. With the first channel all commands of the controller
     /// end, and its units are as after power on.
     fn close(&self, index: u16) {
-        let Some(OpenChannel { worker, port }) = self.running().channels.remove(&index) else {
+        let Some(OpenChannel { worker, port, .. }) = self.running().channels.remove(&index) else {
             return;
         };
         port.close();
@@ -285,9 +320,8 @@ impl Device for Storvsp {
             self.shared.target.reset();
             let resets = self.running().resets.take();
             drop(resets);
-            self.shared.resets.clear();
         }
-        port.wait_idle();
+        self.shared.settle(index, &port);
     }
 }
 
@@ -298,6 +332,7 @@ impl Counted for Storvsp {
         json!({
             "controller": self.shared.counters,
             "channels": channels.collect::<Vec<_>>(),
+            "faults": self.shared.faulty.faults.counters(),
             "units": self.shared.target.counters(),
         })
     }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use vmm_sys_util::eventfd::EventFd;
 use zerocopy::IntoBytes;
 
+use super::fault::Wrong;
 use super::MAX_IN_FLIGHT;
 use crate::channel::{Channel, Interrupt};
 use crate::memory::Pages;
@@ -58,6 +59,8 @@ pub(super) struct Port {
     state: Mutex<State>,
     idle: Condvar,
     is_ready: AtomicBool,
+    /// The ring that the guest writes, for what is wrong with it.
+    to_host: Pages,
     pub(super) record: Arc<Record>,
 }
 
@@ -65,9 +68,17 @@ struct State {
     /// None once the channel is closed or its ring is dead.
     producer: Option<Producer<Pages>>,
     /// What waits for room.
-    backlog: VecDeque<(Header, Packet)>,
+    backlog: VecDeque<Outgoing>,
     /// Answers that are owed and not there yet.
     in_flight: usize,
+}
+
+/// A packet for the guest.
+struct Outgoing {
+    header: Header,
+    packet: Packet,
+    /// What is wrong with it.
+    wrong: Option<Box<Wrong>>,
 }
 
 impl State {
@@ -91,6 +102,7 @@ impl Port {
         let bad = |error: RingError| io::Error::other(format!("{error:?}"));
         control::announce(&channel.to_guest);
         let producer = Producer::new(channel.to_guest).map_err(bad)?;
+        let to_host = channel.to_host.clone();
         let consumer = Consumer::new(channel.to_host).map_err(bad)?;
         let port = Arc::new(Self {
             kick: channel.kick,
@@ -102,6 +114,7 @@ impl Port {
             }),
             idle: Condvar::new(),
             is_ready: AtomicBool::new(false),
+            to_host,
             record,
         });
         Ok((port, consumer))
@@ -119,11 +132,16 @@ impl Port {
     }
 
     /// Gives an answer that was owed.
-    pub(super) fn finish(&self, transaction: u64, packet: &Packet) {
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        transaction: u64,
+        packet: &Packet,
+        wrong: Option<Box<Wrong>>,
+    ) {
         let mut state = self.lock();
         let was_busy = state.is_busy();
         state.in_flight = state.in_flight.saturating_sub(1);
-        let signal = self.write(&mut state, Header::completion(transaction), packet);
+        let signal = self.reply(&mut state, transaction, packet, wrong);
         if state.in_flight == 0 {
             self.idle.notify_all();
         }
@@ -137,9 +155,75 @@ impl Port {
         }
     }
 
+    /// An answer that was owed is not any more.
+    pub(super) fn let_go(&self) {
+        let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight == 0 {
+            self.idle.notify_all();
+        }
+    }
+
     /// Answers a packet there and then.
-    pub(super) fn answer(&self, transaction: u64, packet: &Packet) {
-        let signal = self.write(&mut self.lock(), Header::completion(transaction), packet);
+    pub(super) fn answer(
+        self: &Arc<Self>,
+        transaction: u64,
+        packet: &Packet,
+        wrong: Option<Box<Wrong>>,
+    ) {
+        let signal = self.reply(&mut self.lock(), transaction, packet, wrong);
+        self.signal(signal);
+    }
+
+    fn reply(
+        self: &Arc<Self>,
+        state: &mut State,
+        transaction: u64,
+        packet: &Packet,
+        wrong: Option<Box<Wrong>>,
+    ) -> Signal {
+        match wrong {
+            None => self.write(state, Header::completion(transaction), packet, None),
+            Some(wrong) => self.reply_wrongly(state, transaction, *packet, wrong),
+        }
+    }
+
+    #[cold]
+    fn reply_wrongly(
+        self: &Arc<Self>,
+        state: &mut State,
+        transaction: u64,
+        mut packet: Packet,
+        mut wrong: Box<Wrong>,
+    ) -> Signal {
+        wrong.overwrite(&mut packet);
+        for (delay, by) in std::mem::take(&mut wrong.again) {
+            let port = self.clone();
+            by.after(delay, move || port.answer(transaction, &packet, None));
+        }
+        for id in std::mem::take(&mut wrong.unknown) {
+            // The next one signals.
+            let _ = self.write(state, Header::completion(id), &packet, None);
+        }
+        let header = Header::completion(transaction);
+        let more = wrong.more;
+        let signal = self.write(state, header, &packet, Some(wrong));
+        for _ in 0..more {
+            let _ = self.write(state, header, &packet, None);
+        }
+        signal
+    }
+
+    /// Says something to the guest, whether it can hear it or not, unless much waits
+    /// to be said.
+    pub(super) fn say(&self, operation: Operation) {
+        let header = Header::notice(Kind::IN_BAND, TRANSACTION_UNSOLICITED);
+        let mut state = self.lock();
+        if state.backlog.len() >= MAX_IN_FLIGHT {
+            return;
+        }
+        let signal = self.write(&mut state, header, &Packet::notice(operation), None);
+        drop(state);
         self.signal(signal);
     }
 
@@ -152,10 +236,10 @@ impl Port {
         let header = Header::notice(Kind::IN_BAND, TRANSACTION_UNSOLICITED);
         let mut state = self.lock();
         // One that waits will have the guest look at everything.
-        if (state.backlog.iter()).any(|(other, _)| *other == header) {
+        if (state.backlog.iter()).any(|other| other.header == header) {
             return false;
         }
-        let signal = self.write(&mut state, header, &Packet::notice(operation));
+        let signal = self.write(&mut state, header, &Packet::notice(operation), None);
         drop(state);
         self.signal(signal);
         true
@@ -170,12 +254,12 @@ impl Port {
     pub(super) fn flush(&self) {
         let mut state = self.lock();
         let mut signal = Signal::NotNeeded;
-        while let Some((header, packet)) = state.backlog.pop_front() {
-            match self.push(&mut state, header, &packet) {
+        while let Some(outgoing) = state.backlog.pop_front() {
+            match self.push(&mut state, &outgoing) {
                 Some(pushed) if pushed.is_needed() => signal = pushed,
                 Some(_) => {}
                 None => {
-                    state.backlog.push_front((header, packet));
+                    state.backlog.push_front(outgoing);
                     break;
                 }
             }
@@ -190,27 +274,38 @@ impl Port {
     }
 
     /// Writes a packet, or has it wait behind those that do.
-    fn write(&self, state: &mut State, header: Header, packet: &Packet) -> Signal {
+    fn write(
+        &self,
+        state: &mut State,
+        header: Header,
+        packet: &Packet,
+        wrong: Option<Box<Wrong>>,
+    ) -> Signal {
         if state.producer.is_none() {
             return Signal::NotNeeded;
         }
+        let outgoing = Outgoing {
+            header,
+            packet: *packet,
+            wrong,
+        };
         if state.backlog.is_empty() {
-            if let Some(signal) = self.push(state, header, packet) {
+            if let Some(signal) = self.push(state, &outgoing) {
                 return signal;
             }
         }
         self.record.counters.waited.inc();
-        state.backlog.push_back((header, *packet));
+        state.backlog.push_back(outgoing);
         Signal::NotNeeded
     }
 
     /// Writes a packet; `None` if it has to wait.
-    fn push(&self, state: &mut State, header: Header, packet: &Packet) -> Option<Signal> {
+    fn push(&self, state: &mut State, outgoing: &Outgoing) -> Option<Signal> {
         let Some(producer) = &mut state.producer else {
             return Some(Signal::NotNeeded);
         };
         loop {
-            let needed = match producer.send(header, &[], &[packet.as_bytes()]) {
+            let needed = match outgoing.send(producer, &self.to_host) {
                 Ok(signal) => {
                     self.record.counters.answers.inc();
                     return Some(signal);
@@ -259,6 +354,12 @@ impl Port {
         state.backlog.clear();
     }
 
+    /// How many answers are owed.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn owed(&self) -> usize {
+        self.lock().in_flight
+    }
+
     /// Waits until no answer is owed any more.
     pub(super) fn wait_idle(&self) {
         let mut state = self.lock();
@@ -275,6 +376,19 @@ impl Port {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outgoing {
+    fn send(&self, producer: &mut Producer<Pages>, to_host: &Pages) -> Result<Signal, PushError> {
+        if let Some(wrong) = &self.wrong {
+            match wrong.send(producer, to_host, self.header, &self.packet) {
+                // It is too large for the ring.
+                Err(PushError::TooLong) => {}
+                result => return result,
+            }
+        }
+        producer.send(self.header, &[], &[self.packet.as_bytes()])
     }
 }
 

@@ -24,6 +24,7 @@ use protocol::vmbus::packet::Data;
 use thiserror::Error;
 use vm_memory::GuestAddress;
 
+use super::fault::{Fate, Instead, Wrong};
 use super::port::Port;
 
 /// What INQUIRY says of a target that does not exist: nothing can be there (SPC-5,
@@ -58,6 +59,10 @@ pub(super) struct Request {
     request: ScsiRequest,
     /// Where to say that a target is not there, and what, if the guest asks for that.
     absent: Option<(SgList, &'static [u8])>,
+    /// How it ends instead of as the unit says.
+    instead: Option<Instead>,
+    /// What is wrong with the answer.
+    wrong: Option<Box<Wrong>>,
 }
 
 impl Request {
@@ -69,7 +74,14 @@ impl Request {
             transaction,
             request,
             absent: None,
+            instead: None,
+            wrong: None,
         }
+    }
+
+    /// Has the command end as is its fate.
+    pub(super) fn meet(&mut self, fate: Fate) {
+        (self.instead, self.wrong) = (fate.instead, fate.wrong);
     }
 
     /// The command for the target; `None` if it is for a unit that cannot be there.
@@ -109,6 +121,10 @@ impl Request {
 
     /// Answers with what became of the command.
     pub(super) fn complete(self, outcome: Outcome) {
+        if let (Some(instead), Outcome::Completed(_)) = (self.instead, &outcome) {
+            let packet = instead.answer(&self.request);
+            return self.port.finish(self.transaction, &packet, self.wrong);
+        }
         match outcome {
             Outcome::Completed(response) if says_no_unit(&response) => self.end_without_unit(),
             Outcome::Completed(response) => self.end(&Ending::Status {
@@ -157,7 +173,7 @@ impl Request {
     pub(super) fn end(self, ending: &Ending<'_>) {
         let mut packet = Packet::answer(packet::status::SUCCESS);
         packet.set(&answer(&self.request, ending));
-        self.port.finish(self.transaction, &packet);
+        self.port.finish(self.transaction, &packet, self.wrong);
     }
 }
 

@@ -15,6 +15,7 @@ use protocol::storvsp::packet::status;
 use protocol::storvsp::{Operation, Packet, ScsiRequest};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
+use super::fault::Fate;
 use super::port::Port;
 use super::request::unit_of;
 use super::Shared;
@@ -25,6 +26,7 @@ pub(super) struct Reset {
     pub(super) transaction: u64,
     pub(super) operation: Operation,
     pub(super) request: ScsiRequest,
+    pub(super) fate: Option<Box<Fate>>,
 }
 
 /// The resets of a controller.
@@ -61,12 +63,21 @@ impl Resets {
     pub(super) fn clear(&self) {
         let waiting = std::mem::take(&mut *self.0.lock());
         for reset in waiting {
-            reset.answer(status::SUCCESS);
+            reset.answer_now(status::SUCCESS);
         }
     }
 }
 
 impl ResetQueue {
+    /// Carries out all that wait.
+    pub(super) fn serve(&self, shared: &Shared) {
+        while let Some(reset) = self.pop() {
+            shared.counters.resets.inc();
+            let status = reset.carry_out(shared);
+            reset.answer(shared, status);
+        }
+    }
+
     fn pop(&self) -> Option<Reset> {
         self.lock().pop_front()
     }
@@ -84,13 +95,7 @@ impl Kicked for ResetQueue {
 
 /// What the thread does.
 pub(super) fn service(shared: Arc<Shared>) -> impl Service<ResetQueue> {
-    OnKick(move |queue: &Arc<ResetQueue>| {
-        while let Some(reset) = queue.pop() {
-            shared.counters.resets.inc();
-            let status = reset.carry_out(&shared);
-            reset.answer(status);
-        }
-    })
+    OnKick(move |queue: &Arc<ResetQueue>| queue.serve(&shared))
 }
 
 impl Reset {
@@ -98,6 +103,7 @@ impl Reset {
         if self.operation != Operation::RESET_LUN {
             // There is one bus to all of the controller's paths.
             shared.target.reset();
+            shared.faulty.release();
             return status::SUCCESS;
         }
         let Some(at) = unit_of(self.request.address()) else {
@@ -113,7 +119,21 @@ impl Reset {
         }
     }
 
-    fn answer(self, status: u32) {
-        self.port.finish(self.transaction, &Packet::answer(status));
+    fn answer(mut self, shared: &Shared, status: u32) {
+        let Some(fate) = self.fate.take_if(|fate| !fate.delay.is_zero()) else {
+            return self.answer_now(status);
+        };
+        // Nobody is to wait for what is late.
+        self.port.let_go();
+        let (port, transaction) = (self.port, self.transaction);
+        shared.faulty.late.after(fate.delay, move || {
+            port.answer(transaction, &Packet::answer(status), fate.wrong);
+        });
+    }
+
+    fn answer_now(self, status: u32) {
+        let wrong = self.fate.and_then(|fate| fate.wrong);
+        self.port
+            .finish(self.transaction, &Packet::answer(status), wrong);
     }
 }

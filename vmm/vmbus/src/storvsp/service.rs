@@ -4,18 +4,21 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hospes_device::limit::warn_limited;
 use hospes_device::memory::GuestMemory;
 use hospes_device::worker::Service;
-use hospes_scsi::Driver;
+use hospes_scsi::fault::disarm;
+use hospes_scsi::{Command, Driver};
 use protocol::storvsp::init::{Action, Server};
 use protocol::storvsp::outcome::Ending;
 use protocol::storvsp::packet::status;
-use protocol::storvsp::{Packet, ScsiRequest, Version};
+use protocol::storvsp::{Operation, Packet, ScsiRequest, Version};
 use protocol::vmbus::packet::{Data, Packet as ChannelPacket};
 use protocol::vmbus::ring::Consumer;
 
+use super::fault::{Fate, Instead};
 use super::port::Port;
 use super::request::Request;
 use super::resets::Reset;
@@ -28,6 +31,7 @@ pub(super) struct ChannelService {
     shared: Arc<Shared>,
     driver: Driver,
     port: Arc<Port>,
+    index: u16,
     /// None once the ring is dead.
     consumer: Option<Consumer<Pages>>,
     server: Server,
@@ -65,6 +69,7 @@ impl ChannelService {
             shared,
             driver,
             port,
+            index,
             consumer: Some(consumer),
             server,
             more,
@@ -143,35 +148,67 @@ impl ChannelService {
         let Some(request) = Packet::parse(packet.payload) else {
             return self.refuse(transaction, "it is too short");
         };
+        let fate = self.shared.faulty.fate(self.index, &request);
+        if request.operation() != Operation::EXECUTE_SRB {
+            match fate.as_ref().map(|fate| (fate.is_dropped, fate.instead)) {
+                Some((true, _)) => return,
+                Some((_, Some(Instead::Refused(code)))) => {
+                    return self.reply(transaction, Packet::answer(code), fate);
+                }
+                _ => {}
+            }
+        }
         match self.server.handle(&request) {
             Action::Answer(answer) => {
                 if self.server.is_ready() {
                     self.port.set_ready();
                 }
-                self.port.answer(transaction, &answer);
+                self.reply(transaction, answer, fate);
             }
             Action::Offer(count, answer) => {
                 self.more.offer(count);
-                self.port.answer(transaction, &answer);
+                self.reply(transaction, answer, fate);
             }
-            Action::Execute(request) => self.execute(transaction, request, &packet.data),
+            Action::Execute(request) => self.execute(transaction, request, &packet.data, fate),
             Action::Reset(operation, request) => self.shared.resets.add(Reset {
                 port: self.port.clone(),
                 transaction,
                 operation,
                 request,
+                fate,
             }),
         }
     }
 
-    fn execute(&mut self, transaction: u64, request: ScsiRequest, data: &Data<'_>) {
+    /// Answers a packet there and then, unless its fate is another.
+    fn reply(&self, transaction: u64, mut answer: Packet, fate: Option<Box<Fate>>) {
+        let Some(fate) = fate else {
+            return self.port.answer(transaction, &answer, None);
+        };
+        fate.adorn(&mut answer);
+        if fate.delay.is_zero() {
+            return self.port.answer(transaction, &answer, fate.wrong);
+        }
+        let port = self.port.clone();
+        self.shared.faulty.late.after(fate.delay, move || {
+            port.answer(transaction, &answer, fate.wrong);
+        });
+    }
+
+    fn execute(
+        &mut self,
+        transaction: u64,
+        request: ScsiRequest,
+        data: &Data<'_>,
+        fate: Option<Box<Fate>>,
+    ) {
         self.port.record.counters.commands.inc();
         let mut request = Request::begin(self.port.clone(), transaction, request);
         match request.command(&self.memory, data) {
-            Ok(Some(command)) => {
-                let complete = move |outcome| request.complete(outcome);
-                self.driver.submit(command, complete);
-            }
+            Ok(Some(command)) => match fate {
+                None => self.submit(request, command, Duration::ZERO),
+                Some(fate) => self.submit_wrongly(request, command, *fate),
+            },
             Ok(None) => request.end_without_target(),
             Err(why) => {
                 self.shared.counters.malformed.inc();
@@ -179,6 +216,27 @@ impl ChannelService {
                 request.end(&Ending::Invalid);
             }
         }
+    }
+
+    fn submit(&mut self, request: Request, command: Command, delay: Duration) {
+        let complete = move |outcome| request.complete(outcome);
+        self.driver.submit_after(command, delay, complete);
+    }
+
+    #[cold]
+    fn submit_wrongly(&mut self, mut request: Request, mut command: Command, fate: Fate) {
+        if fate.is_dropped {
+            match self.shared.faulty.keep(request) {
+                None => return,
+                Some(back) => request = back,
+            }
+        }
+        if fate.instead.is_some() {
+            disarm(&mut command);
+        }
+        let delay = fate.delay;
+        request.meet(fate);
+        self.submit(request, command, delay);
     }
 
     /// A packet whose list of ranges is wrong. It is answered as what it would have
@@ -202,7 +260,7 @@ impl ChannelService {
         self.shared.counters.malformed.inc();
         self.warn(&format!("a packet makes no sense: {why}"));
         let answer = Packet::answer(status::INVALID_PARAMETER);
-        self.port.answer(transaction, &answer);
+        self.port.answer(transaction, &answer, None);
     }
 
     fn warn(&self, what: &str) {

@@ -2,6 +2,8 @@
 
 //! The controller against a model of its driver.
 
+mod faults;
+
 use std::fs;
 
 use hospes_scsi::{Disk, DiskConfig};

@@ -2,8 +2,8 @@
 
 //! The keys of faults.
 //!
-//! Which kind has which keys, and with what defaults, is checked where faults
-//! are injected.
+//! Which kind of controller has which kinds of fault, and which kind has which keys
+//! with what defaults, is checked where faults are injected.
 
 use super::{key, Key, Kind, Object, ON};
 
@@ -26,32 +26,63 @@ pub const FAULT: Object = Object {
             Kind::Text,
             "KIND",
             "",
-            "delay, drop, status, response, garbage, unwritten, used-length, used-index, \
-             used-twice, used-unknown, events, tmf-drop, tmf-delay, tmf-response, config or \
-             needs-reset",
+            "any: delay, drop, status or garbage; on virtio also response, unwritten, \
+             used-length, used-index, used-twice, used-unknown, events, tmf-drop, tmf-delay, \
+             tmf-response, config or needs-reset; on VMBus also srb, refuse, length, \
+             descriptor, write-index, read-index, unknown-id, twice, again, properties, \
+             notices, rescind or open",
         ),
-        number("queue", "only requests in this virtqueue"),
+        number("queue", "virtio: only requests in this virtqueue"),
+        number("channel", "VMBus: only requests on this channel"),
+        number(
+            "operation",
+            "VMBus: requests for this operation [default 3, commands]",
+        ),
         number("target", "only requests for this target"),
         number("lun", "only requests for this logical unit"),
         number("opcode", "only commands with this operation code"),
-        number("subtype", "only this task management function"),
+        number("subtype", "virtio: only this task management function"),
         number("skip", "let that many matches alone first [default 0]"),
         number("count", "then inject that often [default until cleared]"),
         number("percent", "chance of each match, 1 to 100 [default 100]"),
         number("seed", "of chance and random content [default 0]"),
-        number("ms", "delay, tmf-delay: milliseconds"),
+        number("ms", "delay, tmf-delay, again: milliseconds"),
         number("status", "status, garbage: SCSI status"),
         number("key", "status: sense key"),
         number("asc", "status: additional sense code"),
         number("ascq", "status: additional sense code qualifier"),
-        number("code", "response, garbage, tmf-response: virtio code"),
+        number(
+            "code",
+            "response, garbage, tmf-response: virtio code; srb, garbage: SRB status; \
+             refuse: status",
+        ),
         number("sense_len", "garbage: length of the sense data"),
         number("resid", "garbage: residual"),
         number("qualifier", "garbage: status qualifier"),
-        number("len", "used-length: length in the used ring"),
+        number("transferred", "garbage: length of the data"),
+        number("answer", "garbage: operation of the answer"),
+        number(
+            "len",
+            "used-length: length in the used ring; length: bytes of the answer",
+        ),
+        number(
+            "offset8",
+            "descriptor: where the payload begins, in eights of bytes",
+        ),
+        number(
+            "len8",
+            "descriptor: length of the packet, in eights of bytes",
+        ),
         number("ahead", "used-index: elements ahead"),
-        number("id", "used-unknown: id in the used ring"),
-        number("number", "events: how many"),
+        number(
+            "id",
+            "used-unknown: id in the used ring; unknown-id: transaction id",
+        ),
+        number("sub_channels", "properties: most sub-channels"),
+        number("max_transfer", "properties: most bytes of data"),
+        number("number", "events, notices: how many"),
+        number("notice", "notices: operation [default 11]"),
+        switch("rescind", "open: take the device away instead"),
         number("event", "events: event field"),
         number("reason", "events: reason field"),
         number("lun_field", "events: LUN field"),
@@ -64,7 +95,10 @@ pub const FAULT: Object = Object {
             "none",
             "config: field of the configuration space",
         ),
-        number("value", "config: what the field reads as"),
+        number(
+            "value",
+            "config: what the field reads as; write-index, read-index: the index",
+        ),
         switch("notify", "config: tell the driver"),
     ],
 };

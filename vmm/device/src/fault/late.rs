@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hospes_device::thread::{self, Role};
+use crate::thread::{self, Role};
 
 /// Later than this is as good as never.
 const MAX_DELAY: Duration = Duration::from_secs(365 * 24 * 3600);

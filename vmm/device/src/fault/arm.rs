@@ -9,19 +9,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::kind::Subject;
-use super::{About, Fault, FaultError, FaultKind, Random};
+use super::{Fault, FaultError, Kind, Random};
 
 /// Most faults at a time.
 const MAX_FAULTS: usize = 256;
 
 /// A fault and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FaultStatus {
+pub struct FaultStatus<K: Kind> {
     /// What [`Faults::clear`] calls it.
     pub id: u64,
     /// The fault.
-    pub fault: Fault,
+    pub fault: Fault<K>,
     /// Requests that it was for.
     pub seen: u64,
     /// How often it happened.
@@ -29,36 +28,48 @@ pub struct FaultStatus {
 }
 
 /// The faults of one device.
-#[derive(Default)]
-pub struct Faults {
+pub struct Faults<K: Kind> {
     /// Whether any fault is armed. The only thing that is looked at while not.
     armed: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<State<K>>,
 }
 
-#[derive(Default)]
-struct State {
-    faults: Vec<Armed>,
+struct State<K: Kind> {
+    faults: Vec<Armed<K>>,
     next_id: u64,
     /// How often each kind happened, since the device is there.
     injected: BTreeMap<&'static str, u64>,
 }
 
-struct Armed {
-    status: FaultStatus,
+struct Armed<K: Kind> {
+    status: FaultStatus<K>,
     random: Random,
 }
 
 /// What happens to a request: a kind of fault, and a seed for what is random.
-pub type Effect = (FaultKind, Random);
+pub type Effect<K> = (K, Random);
 
-impl Faults {
+impl<K: Kind> Default for Faults<K> {
+    fn default() -> Self {
+        let state = State {
+            faults: Vec::new(),
+            next_id: 0,
+            injected: BTreeMap::new(),
+        };
+        Self {
+            armed: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+}
+
+impl<K: Kind> Faults<K> {
     /// Arms a fault; returns its id.
     ///
     /// # Errors
     ///
     /// Those of [`Fault::check`], and [`FaultError::TooMany`].
-    pub fn arm(&self, fault: Fault) -> Result<u64, FaultError> {
+    pub fn arm(&self, fault: Fault<K>) -> Result<u64, FaultError> {
         fault.check()?;
         let mut state = self.lock();
         if state.faults.len() >= MAX_FAULTS {
@@ -78,14 +89,14 @@ impl Faults {
     }
 
     /// Counts a fault that happened at once; returns its id.
-    pub fn note(&self, kind: &FaultKind) -> u64 {
+    pub fn note(&self, kind: &K) -> u64 {
         let mut state = self.lock();
         state.count(kind);
         state.next_id()
     }
 
     /// The armed faults.
-    pub fn list(&self) -> Vec<FaultStatus> {
+    pub fn list(&self) -> Vec<FaultStatus<K>> {
         let state = self.lock();
         state
             .faults
@@ -116,38 +127,14 @@ impl Faults {
         self.armed.load(Ordering::Relaxed)
     }
 
-    /// What happens to a command, and to its completion.
-    pub fn of_command(&self, about: &About) -> Vec<Effect> {
-        self.pick(about, &[Subject::Command, Subject::Completion])
-    }
-
-    /// What happens to a task management function.
-    pub fn of_function(&self, about: &About) -> Vec<Effect> {
-        self.pick(about, &[Subject::TaskManagement])
-    }
-
-    /// What happens to a completion of a queue that has no commands.
-    pub fn of_completion(&self, about: &About) -> Vec<Effect> {
-        self.pick(about, &[Subject::Completion])
-    }
-
-    /// Whether a [lie](FaultKind::is_lie) is armed.
-    pub fn has_lies(&self) -> bool {
-        let is_lie = |armed: &Armed| armed.status.fault.kind.is_lie();
-        self.is_armed() && self.lock().faults.iter().any(is_lie)
-    }
-
-    /// The settings that configuration fields are overridden with.
-    pub fn of_config(&self) -> Vec<FaultKind> {
+    /// The armed kinds that are like that.
+    pub fn kinds(&self, are: impl Fn(&K) -> bool) -> Vec<K> {
         if !self.is_armed() {
             return Vec::new();
         }
         let state = self.lock();
         let kinds = state.faults.iter().map(|armed| &armed.status.fault.kind);
-        kinds
-            .filter(|kind| matches!(kind, FaultKind::Config { .. }))
-            .cloned()
-            .collect()
+        kinds.filter(|kind| are(kind)).cloned().collect()
     }
 
     /// How often each kind happened.
@@ -155,14 +142,15 @@ impl Faults {
         serde_json::to_value(&self.lock().injected).unwrap_or_default()
     }
 
-    fn pick(&self, about: &About, subjects: &[Subject]) -> Vec<Effect> {
+    /// What happens to a request, of those kinds that are `asked` for.
+    pub fn pick(&self, about: &K::About, asked: impl Fn(&K) -> bool) -> Vec<Effect<K>> {
         if !self.is_armed() {
             return Vec::new();
         }
         let mut state = self.lock();
         let mut effects = Vec::new();
         for armed in &mut state.faults {
-            if subjects.contains(&armed.status.fault.kind.subject()) {
+            if asked(&armed.status.fault.kind) {
                 effects.extend(armed.pick(about));
             }
         }
@@ -175,32 +163,32 @@ impl Faults {
         effects
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<K: Kind> State<K> {
     fn next_id(&mut self) -> u64 {
         self.next_id = self.next_id.wrapping_add(1);
         self.next_id
     }
 
-    fn count(&mut self, kind: &FaultKind) {
+    fn count(&mut self, kind: &K) {
         let count = self.injected.entry(kind.name()).or_default();
         *count = count.saturating_add(1);
     }
 }
 
-impl Armed {
-    fn pick(&mut self, about: &About) -> Option<Effect> {
+impl<K: Kind> Armed<K> {
+    fn pick(&mut self, about: &K::About) -> Option<Effect<K>> {
         let FaultStatus {
             fault,
             seen,
             injected,
             ..
         } = &mut self.status;
-        if !fault.select.matches(&fault.kind, about) {
+        if !fault.kind.matches(&fault.select, about) {
             return None;
         }
         let is_now = fault.when.is_now(*seen, *injected, &mut self.random);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What controllers do wrong when they are told to. What there is depends on the
+//! kind of controller, so a fault is a JSON object up to here.
+
+use hospes_device::fault::{Fault, FaultError, FaultStatus, Kind};
+use hospes_virtio::scsi::ScsiHost;
+use hospes_vmbus::storvsp::Storvsp;
+use serde_json::{Map, Value};
+
+use crate::config::ScsiKind;
+
+/// A controller that can be told to do something wrong.
+pub trait Faulty {
+    /// Has it do that; the result names the fault.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the key.
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String>;
+    /// What it does wrong.
+    fn faults(&self) -> Vec<Value>;
+    /// Has it do one thing right again; false if there is no such fault.
+    fn clear_fault(&self, id: u64) -> bool;
+    /// Has it do everything right again.
+    fn clear_faults(&self);
+}
+
+/// Says whether a controller of this kind can do that.
+///
+/// # Errors
+///
+/// A text that names the key.
+pub fn check(kind: ScsiKind, fault: &Map<String, Value>) -> Result<(), String> {
+    match kind {
+        ScsiKind::Virtio => parse::<hospes_virtio::fault::FaultKind>(fault.clone()).map(drop),
+        ScsiKind::Vmbus => {
+            parse::<hospes_vmbus::storvsp::fault::FaultKind>(fault.clone()).map(drop)
+        }
+    }
+}
+
+fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
+    serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())
+}
+
+fn inject<K: Kind>(
+    fault: Map<String, Value>,
+    inject: impl FnOnce(Fault<K>) -> Result<u64, FaultError>,
+) -> Result<u64, String> {
+    inject(parse(fault)?).map_err(|error| error.to_string())
+}
+
+fn list<K: Kind>(faults: Vec<FaultStatus<K>>) -> Vec<Value> {
+    let value = |fault| serde_json::to_value(fault).ok();
+    faults.into_iter().filter_map(value).collect()
+}
+
+impl Faulty for ScsiHost {
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+        inject(fault, |fault| ScsiHost::inject(self, fault))
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        list(ScsiHost::faults(self))
+    }
+
+    fn clear_fault(&self, id: u64) -> bool {
+        ScsiHost::clear_fault(self, id)
+    }
+
+    fn clear_faults(&self) {
+        ScsiHost::clear_faults(self);
+    }
+}
+
+impl Faulty for Storvsp {
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+        inject(fault, |fault| Storvsp::inject(self, fault))
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        list(Storvsp::faults(self))
+    }
+
+    fn clear_fault(&self, id: u64) -> bool {
+        Storvsp::clear_fault(self, id)
+    }
+
+    fn clear_faults(&self) {
+        Storvsp::clear_faults(self);
+    }
+}
