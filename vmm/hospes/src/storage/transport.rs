@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hospes_device::counters::Counted;
+use hospes_pvscsi::Pvscsi;
 use hospes_scsi::{Target, UnitAddress};
 use hospes_virtio::scsi::{ScsiConfig, ScsiHost};
 use hospes_virtio::transport::VirtioPci;
@@ -29,6 +30,8 @@ pub enum Transport {
     },
     /// Hyper-V's controller, which is put on VMBus.
     Vmbus(Arc<Storvsp>),
+    /// VMware's controller, on PCI.
+    Pvscsi(Arc<Pvscsi>),
 }
 
 impl Transport {
@@ -56,6 +59,12 @@ impl Transport {
                 let device = Storvsp::new(&settings, target.clone()).map_err(invalid)?;
                 Ok(Self::Vmbus(device))
             }
+            ScsiKind::Pvscsi => {
+                let settings = pvscsi_settings(scsi);
+                let device = Pvscsi::new(&settings, target.clone(), parts.memory, parts.vectors)
+                    .map_err(|error| invalid(error.to_string()))?;
+                Ok(Self::Pvscsi(device))
+            }
         }
     }
 
@@ -63,6 +72,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.unit_added(at),
             Self::Vmbus(device) => device.unit_added(at),
+            Self::Pvscsi(device) => device.unit_added(at),
         }
     }
 
@@ -70,6 +80,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.unit_removed(at),
             Self::Vmbus(device) => device.unit_removed(at),
+            Self::Pvscsi(device) => device.unit_removed(at),
         }
     }
 
@@ -77,6 +88,8 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.capacity_changed(at),
             Self::Vmbus(device) => device.capacity_changed(at),
+            // There is no message for that. The unit says it by a unit attention.
+            Self::Pvscsi(_) => {}
         }
     }
 
@@ -84,6 +97,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.pause(),
             Self::Vmbus(device) => device.pause(),
+            Self::Pvscsi(device) => device.pause(),
         }
     }
 
@@ -91,6 +105,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.resume(),
             Self::Vmbus(device) => device.resume(),
+            Self::Pvscsi(device) => device.resume(),
         }
     }
 
@@ -98,7 +113,7 @@ impl Transport {
     pub(super) fn faulty(&self) -> Result<&ScsiHost, Refusal> {
         match self {
             Self::Virtio { host, .. } => Ok(host),
-            Self::Vmbus(_) => Err(Refusal::conflict(
+            Self::Vmbus(_) | Self::Pvscsi(_) => Err(Refusal::conflict(
                 "faults are for controllers of type virtio",
             )),
         }
@@ -107,9 +122,17 @@ impl Transport {
     /// The counters of what is not on the PCI bus.
     pub fn counters(&self) -> Option<Value> {
         match self {
-            Self::Virtio { .. } => None,
+            Self::Virtio { .. } | Self::Pvscsi(_) => None,
             Self::Vmbus(device) => Some(device.counters()),
         }
+    }
+}
+
+fn pvscsi_settings(scsi: &config::Scsi) -> hospes_pvscsi::Config {
+    hospes_pvscsi::Config {
+        name: scsi.id.clone(),
+        targets: scsi.targets(),
+        aio: scsi.aio,
     }
 }
 
