@@ -6,7 +6,7 @@
 //! Completions come on whatever thread the target ends a command on, hence the
 //! lock. There always is room for one: a request is taken only while there is.
 
-use std::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,6 @@ use crate::rings::Rings;
 const BATCH_MAX: u32 = 16;
 /// How long the first of them may wait for the others.
 const BATCH_TIME: Duration = Duration::from_micros(100);
-
-/// From how many requests on there are kicks, while nothing is being taken.
-const THRESHOLD_IDLE: u32 = 1;
 
 /// What is kept whether there are rings or not.
 #[derive(Debug, Default)]
@@ -87,8 +84,6 @@ pub(crate) struct Port {
     state: Mutex<State>,
     idle: Condvar,
     turns: Turns,
-    /// Whether the guest kicks from a threshold on.
-    threshold: AtomicBool,
     is_closed: AtomicBool,
     is_paused: AtomicBool,
 }
@@ -132,7 +127,6 @@ impl Port {
             state: Mutex::default(),
             idle: Condvar::new(),
             turns: Turns::default(),
-            threshold: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
         })
@@ -251,30 +245,12 @@ impl Port {
         }
     }
 
-    /// Whether the guest is to kick from a threshold on.
+    /// Whether the guest is to kick from a threshold on. That is one request, always: a
+    /// kick is left out only for what was taken before. Linux' driver has no barrier
+    /// between its index and its look at the threshold, so that it would miss one that has
+    /// just been lowered, and what it did not kick for would wait for ever.
     pub(crate) fn set_threshold(&self, on: bool) {
-        self.threshold.store(on, Ordering::SeqCst);
-        self.allow_kicks();
-        // What the guest did not kick for before is found by the thread.
-        self.wake();
-    }
-
-    /// Says that kicks for reads and writes are not needed for now. A ring can have
-    /// no more requests than it has entries.
-    pub(crate) fn suppress_kicks(&self) {
-        if self.threshold.load(Ordering::SeqCst) {
-            let all = self.rings.requests.entries.count();
-            self.rings.store(offset::REQUEST_THRESHOLD, all);
-        }
-    }
-
-    /// Asks for a kick with the next request. Whether there is one already has to be
-    /// looked at after this.
-    pub(crate) fn allow_kicks(&self) {
-        if self.threshold.load(Ordering::SeqCst) {
-            (self.rings).store(offset::REQUEST_THRESHOLD, THRESHOLD_IDLE);
-        }
-        fence(Ordering::SeqCst);
+        self.rings.store(offset::REQUEST_THRESHOLD, u32::from(on));
     }
 
     /// Whether nothing is to be taken.

@@ -58,15 +58,13 @@ impl<E: Executor> Intake<E> {
         }
     }
 
-    /// Takes requests until there is none, with the guest's kicks held off.
+    /// Takes requests until there is none.
     pub(crate) fn drain(&mut self) {
         let port = self.port.clone();
         port.together(|| loop {
             let turn = port.begin_turn();
-            port.suppress_kicks();
             let is_stuck = !self.take();
             self.executor.flush();
-            port.allow_kicks();
             port.end_turn(turn);
             if is_stuck || port.is_closed() || self.available() == Some(0) {
                 return;

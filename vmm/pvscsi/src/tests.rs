@@ -238,7 +238,7 @@ fn the_page_about_the_controller_is_written() {
 }
 
 #[test]
-fn kicks_are_asked_for_from_the_first_request_on() {
+fn kicks_are_asked_for_each_request() {
     let mut guest = Guest::new();
     guest.wait_until(|guest| guest.state().request_threshold.get() == 1);
     for _ in 0..100 {
