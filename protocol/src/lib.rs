@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod backdoor;
 pub mod hyperv;
 pub mod pvscsi;
 pub mod scsi;

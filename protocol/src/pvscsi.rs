@@ -9,9 +9,11 @@
 //!
 //! - [`mod@register`]: the BAR;
 //! - [`mod@command`]: what is asked for through the command registers;
+//! - [`mod@port`]: these registers as a device sees them;
 //! - [`mod@config`]: the page by which an adapter tells about itself;
 //! - [`mod@ring`]: sizes and indices of the rings, and the page of their state;
 //! - [`mod@request`]: an entry of the request ring, and lists of data;
+//! - [`mod@parse`]: requests and rings as a device has to take them;
 //! - [`mod@completion`]: an entry of the completion ring, and what it means;
 //! - [`mod@message`]: an entry of the message ring: targets that come and go.
 //!
@@ -23,6 +25,8 @@ pub mod command;
 pub mod completion;
 pub mod config;
 pub mod message;
+pub mod parse;
+pub mod port;
 pub mod register;
 pub mod request;
 pub mod ring;

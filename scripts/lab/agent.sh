@@ -19,15 +19,25 @@ module=$2
 
 ctl() { hospes ctl --socket control.sock "$@"; }
 
-hospes_add() { ctl disk add "path=disk$1,on=${2:-s0},lun=$1,serial=DISK$1"; }
-hospes_remove() { ctl disk remove "on=s0,lun=$1"; }
-hospes_resize() { ctl disk resize "on=s0,lun=$1,size=$2"; }
+# Where disk N is: a controller of VMware has one unit a target.
+hospes_place() {
+	if [ "$module" = vmw_pvscsi ]; then
+		echo "target=$1,lun=0"
+	else
+		echo "lun=$1"
+	fi
+}
+
+hospes_add() { ctl disk add "path=disk$1,on=${2:-s0},$(hospes_place "$1"),serial=DISK$1"; }
+hospes_remove() { ctl disk remove "on=s0,$(hospes_place "$1")"; }
+hospes_resize() { ctl disk resize "on=s0,$(hospes_place "$1"),size=$2"; }
 hospes_change() { ctl cdrom change "on=s0,lun=$1,path=$2"; }
 hospes_eject() { ctl cdrom eject "on=s0,lun=$1"; }
 hospes_add_controller() {
 	# One like the first.
 	case $(ctl devices) in
 	*storvsp*) ctl scsi add vmbus,id=s1,channels=1 ;;
+	*pvscsi*) ctl scsi add pvscsi,id=s1,max_target=3 ;;
 	*) ctl scsi add virtio,id=s1,queues=1,max_target=3 ;;
 	esac && hospes_add "$1" s1
 }

@@ -118,7 +118,7 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
     if controller := _hospes_controller(machine):
         words += controller
         for unit in machine.disks.attached:
-            words += _hospes_unit(unit)
+            words += _hospes_unit(unit, own_target=machine.module == "vmw_pvscsi")
     return [*words, *boot.words]
 
 
@@ -130,7 +130,14 @@ def _hospes_controller(machine: Machine) -> list[str]:
                 + (",protection=on" if protected else "")]
     if machine.module == "hv_storvsc":
         return ["--personality", "hyperv", "--scsi", f"vmbus,id=s0,channels={machine.vcpus}"]
+    if machine.module == "vmw_pvscsi":
+        return ["--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]
     return []
+
+
+def _pvscsi_targets(machine: Machine) -> str:
+    """More targets than disks would only be looked for."""
+    return f",max_target={max(MAX_TARGET, len(machine.disks.units) + 4)}"
 
 
 def _trusting(append: str) -> str:
@@ -140,8 +147,8 @@ def _trusting(append: str) -> str:
     return append if cpu.runs_guests() else f"{append} tsc=reliable"
 
 
-def _hospes_unit(unit: Unit) -> list[str]:
-    place = f"on=s0,lun={unit.number}"
+def _hospes_unit(unit: Unit, own_target: bool = False) -> list[str]:
+    place = f"on=s0,target={unit.number}" if own_target else f"on=s0,lun={unit.number}"
     if unit.kind == "cd":
         return ["--cdrom", f"path={CD},{place}"]
     if unit.kind == "pass":

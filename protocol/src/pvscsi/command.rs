@@ -37,11 +37,14 @@ impl Command {
     pub const DEVICE_UNPLUG: Self = Self(9);
     /// Whether requests may go without a kick: [`SetupRequestThreshold`].
     pub const SETUP_REQUEST_THRESHOLD: Self = Self(10);
+    /// Asks how many targets there are, which is what the status says then. Linux asks for a
+    /// page instead.
+    pub const GET_MAX_TARGETS: Self = Self(11);
 
     /// How many words its descriptor has, if that is known.
     pub const fn words(self) -> Option<usize> {
         let size = match self {
-            Self::ADAPTER_RESET | Self::RESET_BUS => 0,
+            Self::ADAPTER_RESET | Self::RESET_BUS | Self::GET_MAX_TARGETS => 0,
             Self::SETUP_RINGS => size_of::<SetupRings>(),
             Self::RESET_DEVICE => size_of::<ResetDevice>(),
             Self::ABORT_COMMAND => size_of::<AbortCommand>(),
@@ -280,8 +283,9 @@ mod tests {
             (Command::SETUP_REQUEST_THRESHOLD, Some(1)),
             (Command::ISSUE_SCSI, None),
             (Command::DEVICE_UNPLUG, None),
+            (Command::GET_MAX_TARGETS, Some(0)),
             (Command(0), None),
-            (Command(11), None),
+            (Command(12), None),
         ];
         for (command, words) in cases {
             assert_eq!(command.words(), words, "{command:?}");

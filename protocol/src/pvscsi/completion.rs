@@ -171,6 +171,36 @@ pub struct Outcome {
 }
 
 impl CompletionDescriptor {
+    /// What a device says of a request that the target has not had, or not to its end.
+    pub const fn failed(context: Context, host_status: HostStatus) -> Self {
+        Self {
+            context: U64::new(context.0),
+            data_len: U64::ZERO,
+            sense_len: U32::ZERO,
+            host_status: U16::new(host_status.0),
+            scsi_status: U16::ZERO,
+            reserved: [U32::ZERO; 2],
+        }
+    }
+
+    /// What a device says of a request that the target has answered. Less data than asked for
+    /// is no error here: whether it is one the SCSI status tells.
+    pub const fn answered(context: Context, scsi_status: u8, transferred: u64) -> Self {
+        Self {
+            data_len: U64::new(transferred),
+            scsi_status: U16::new(scsi_status as u16),
+            ..Self::failed(context, HostStatus::SUCCESS)
+        }
+    }
+
+    /// The same with the length of sense data that was written.
+    pub const fn with_sense(self, len: u32) -> Self {
+        Self {
+            sense_len: U32::new(len),
+            ..self
+        }
+    }
+
     /// The request that was completed.
     #[inline]
     pub fn context(&self) -> Context {

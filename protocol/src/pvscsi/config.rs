@@ -4,6 +4,7 @@
 
 use zerocopy::little_endian::{U16, U32, U64};
 
+use super::command::Config;
 use super::completion::HostStatus;
 use super::MAX_TARGETS;
 use crate::hyperv::wire::wire;
@@ -68,7 +69,54 @@ wire! {
     }
 }
 
+/// The texts of a [`ControllerPage`]. What does not fit is cut off.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ControllerTexts<'a> {
+    /// Who has made it.
+    pub manufacturer: &'a str,
+    /// Its serial number.
+    pub serial_number: &'a str,
+    /// Version of its hardware.
+    pub hardware_version: &'a str,
+    /// Version of its firmware.
+    pub firmware_version: &'a str,
+}
+
+/// A text in UTF-16, then zeros.
+fn text<const ROOM: usize>(text: &str) -> [U16; ROOM] {
+    let mut units = [U16::ZERO; ROOM];
+    for (unit, value) in units.iter_mut().zip(text.encode_utf16()) {
+        unit.set(value);
+    }
+    units
+}
+
 impl ControllerPage {
+    /// The page of a device with so many targets.
+    pub fn new(targets: u32, node_wwn: u64, texts: &ControllerTexts<'_>) -> Self {
+        Self {
+            header: PageHeader {
+                page: U32::new(Config::CONTROLLER_PAGE),
+                words: U16::new(Self::WORDS),
+                host_status: U16::new(HostStatus::SUCCESS.0),
+                scsi_status: U16::new(status::GOOD as u16),
+                reserved: [U16::ZERO; 3],
+            },
+            node_wwn: U64::new(node_wwn),
+            manufacturer: text(texts.manufacturer),
+            serial_number: text(texts.serial_number),
+            oprom_version: [U16::ZERO; 32],
+            hardware_version: text(texts.hardware_version),
+            firmware_version: text(texts.firmware_version),
+            phys: U32::new(targets),
+            consecutive_phy_wwns: 0,
+            reserved: [0; 3],
+        }
+    }
+
+    /// Its length in words of four bytes.
+    const WORDS: u16 = (core::mem::size_of::<Self>() / 4) as u16;
+
     /// How many targets there are, if the device has said so and it makes sense.
     pub fn targets(&self) -> Option<u32> {
         let phys = self.phys.get();

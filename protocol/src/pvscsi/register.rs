@@ -36,8 +36,12 @@ pub const MSIX_PENDING: usize = 7 * PAGE_SIZE;
 pub mod interrupt {
     /// Something was completed; a device sets the first one.
     pub const COMPLETION: u32 = 0b0011;
+    /// The one of these that a device sets.
+    pub const COMPLETION_0: u32 = 0b0001;
     /// There is a message; a device sets the first one.
     pub const MESSAGE: u32 = 0b1100;
+    /// The one of these that a device sets.
+    pub const MESSAGE_0: u32 = 0b0100;
     /// All reasons.
     pub const ALL: u32 = COMPLETION | MESSAGE;
 }

@@ -58,6 +58,34 @@ wire! {
     }
 }
 
+/// Where each word of a [`RingsState`] is in the page.
+pub mod offset {
+    use core::mem::offset_of;
+
+    use super::RingsState;
+
+    /// [`RingsState::request_produced`].
+    pub const REQUEST_PRODUCED: usize = offset_of!(RingsState, request_produced);
+    /// [`RingsState::request_consumed`].
+    pub const REQUEST_CONSUMED: usize = offset_of!(RingsState, request_consumed);
+    /// [`RingsState::request_log2`].
+    pub const REQUEST_LOG2: usize = offset_of!(RingsState, request_log2);
+    /// [`RingsState::completion_produced`].
+    pub const COMPLETION_PRODUCED: usize = offset_of!(RingsState, completion_produced);
+    /// [`RingsState::completion_consumed`].
+    pub const COMPLETION_CONSUMED: usize = offset_of!(RingsState, completion_consumed);
+    /// [`RingsState::completion_log2`].
+    pub const COMPLETION_LOG2: usize = offset_of!(RingsState, completion_log2);
+    /// [`RingsState::request_threshold`].
+    pub const REQUEST_THRESHOLD: usize = offset_of!(RingsState, request_threshold);
+    /// [`RingsState::message_produced`].
+    pub const MESSAGE_PRODUCED: usize = offset_of!(RingsState, message_produced);
+    /// [`RingsState::message_consumed`].
+    pub const MESSAGE_CONSUMED: usize = offset_of!(RingsState, message_consumed);
+    /// [`RingsState::message_log2`].
+    pub const MESSAGE_LOG2: usize = offset_of!(RingsState, message_log2);
+}
+
 /// Something about a ring that no correct device says, with the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
@@ -109,6 +137,11 @@ impl Entries {
     #[inline]
     pub const fn count(self) -> u32 {
         1 << self.0
+    }
+
+    /// The logarithm of the number.
+    pub const fn log2(self) -> u32 {
+        self.0
     }
 
     /// The entry of an index.

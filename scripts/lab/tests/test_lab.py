@@ -74,6 +74,13 @@ class Commands(unittest.TestCase):
         self.assertIn("vmbus,id=s0,channels=4", words)
         self.assertEqual(words.count("--disk"), 2)
 
+    def test_controller_with_one_unit_a_target(self):
+        machine = replace(self.MACHINE, module="vmw_pvscsi", disks=Disks("2x4M+1x2M:spare"))
+        words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertIn("pvscsi,id=s0,max_target=7", words)
+        self.assertIn("path=disk1,on=s0,target=1,serial=DISK1", words)
+        self.assertEqual(words.count("--disk"), 2)
+
     def test_qemu(self):
         machine = replace(self.MACHINE, vmm="qemu", disks=Disks("1x4M+1x2M:ro+cd"))
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))

@@ -53,7 +53,8 @@ pub struct RunOptions {
     /// Number of vCPUs, 1 to 64 [default 1].
     #[arg(long, value_name = "N")]
     cpus: Option<u64>,
-    /// The hypervisor that the guest sees: kvm or hyperv [default kvm].
+    /// The hypervisor that the guest sees: kvm, hyperv or vmware
+    /// [default kvm].
     #[arg(long, value_name = "NAME")]
     personality: Option<String>,
     /// The newest version of VMBus that the guest can have, 4.0 to 5.3, or none

@@ -148,6 +148,9 @@ impl Devices {
             Transport::Virtio { device, .. } => {
                 self.insert(controller.id(), device.clone(), Some(controller.clone()))
             }
+            Transport::Pvscsi(device) => {
+                self.insert(controller.id(), device.clone(), Some(controller.clone()))
+            }
             Transport::Vmbus(device) => {
                 let bus = self.bus()?;
                 self.lock().push(on_vmbus(controller, device));
@@ -188,8 +191,9 @@ impl Devices {
         if entries.iter().any(|entry| entry.id == id) {
             return Err(taken(id));
         }
-        let device = match controller.transport() {
+        let device: Arc<dyn PciDevice> = match controller.transport() {
             Transport::Virtio { device, .. } => device.clone(),
+            Transport::Pvscsi(device) => device.clone(),
             Transport::Vmbus(device) => {
                 let entry = on_vmbus(controller, device);
                 let description = entry.describe();

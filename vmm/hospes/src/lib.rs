@@ -4,7 +4,8 @@
 //!
 //! [`config`] says what a machine is made of, [`machine`] assembles it from
 //! KVM's parts ([`kvm`]), a processor model ([`cpu`]), the devices that every
-//! machine has ([`platform`]), those of another hypervisor's guests ([`hyperv`]), and those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
+//! machine has ([`platform`]), those of another hypervisor's guests ([`hyperv`],
+//! [`vmware`]), and those that were asked for ([`storage`]), loads a kernel ([`boot`]) and ACPI
 //! tables ([`acpi`]), runs it, and ends with an [`outcome`]. What is on its PCI
 //! bus ([`devices`]) can change meanwhile, through a [`handle`] that the
 //! [`control`] socket has.
@@ -36,3 +37,4 @@ pub mod refusal;
 pub mod signals;
 pub mod storage;
 mod sys;
+pub mod vmware;

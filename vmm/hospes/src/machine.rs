@@ -43,7 +43,7 @@ use crate::platform::pvpanic::PvPanic;
 use crate::platform::rtc::{self, Rtc};
 use crate::platform::serial::{self, SerialPort};
 use crate::refusal::Refusal;
-use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage};
+use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage, vmware};
 
 use counters::Counters;
 use running::Running;
@@ -102,10 +102,10 @@ impl Machine {
             spaces.io.insert(layout::HOTPLUG_PORT, slots::LEN, device)?;
         }
         let hyperv = match config.personality {
-            Personality::Kvm => None,
+            Personality::Kvm | Personality::Vmware => None,
             Personality::Hyperv => Some(Platform::new(&kvm, &vm, &memory)?),
         };
-        let vcpus = load(&kvm, &vm, &memory, config, hyperv.as_deref())?;
+        let (vcpus, vmware) = load(&kvm, &vm, &memory, config, hyperv.as_deref())?;
         if let Some(hyperv) = &hyperv {
             let settings = hospes_vmbus::Settings {
                 max_version: config.vmbus_max_version.0,
@@ -122,6 +122,7 @@ impl Machine {
             devices,
             serial: serial.clone(),
             spaces,
+            vmware,
         });
         let handle = Handle {
             devices: counters.devices.clone(),
@@ -171,6 +172,7 @@ impl Machine {
             stop: stop.clone(),
             gate: self.running.gate.clone(),
             hyperv: self.hyperv.clone(),
+            vmware: self.counters.vmware.clone(),
         };
         let mut outcome = match self.start(&context) {
             Ok(()) => self.wait(),
@@ -303,6 +305,9 @@ fn add_functions(
     Ok(())
 }
 
+/// The vCPUs, and what a guest of VMware is told.
+type Loaded = (Vec<VcpuFd>, Option<Arc<vmware::platform::Platform>>);
+
 /// Creates the vCPUs and loads the guest; the first one is at its entry.
 fn load(
     kvm: &Kvm,
@@ -310,16 +315,34 @@ fn load(
     memory: &GuestMemory,
     config: &config::Machine,
     hyperv: Option<&Platform>,
-) -> Result<Vec<VcpuFd>> {
+) -> Result<Loaded> {
     let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
         .map_err(|error| ConfigError(error.to_string()))?;
     let base = match hyperv {
         Some(hyperv) => hyperv.leaves(kvm, &base, config::MAX_CPUS)?,
         None => base,
     };
-    let vcpus: Vec<_> = (0..config.cpus)
-        .map(|index| create_vcpu(vm, &base, index, config, hyperv))
+    let mut vcpus: Vec<_> = (0..config.cpus)
+        .map(|index| create_vcpu(vm, index))
         .collect::<Result<_>>()?;
+    let first = vcpus
+        .first()
+        .ok_or_else(|| anyhow!("a machine without vCPUs"))?;
+    let vmware = match config.personality {
+        Personality::Vmware => Some(Arc::new(vmware::platform::Platform::new(
+            kvm,
+            first,
+            config.memory.0,
+        )?)),
+        Personality::Kvm | Personality::Hyperv => None,
+    };
+    let base = match &vmware {
+        Some(vmware) => vmware.leaves(&base)?,
+        None => base,
+    };
+    for (index, vcpu) in (0..).zip(&mut vcpus) {
+        set_up_vcpu(vcpu, &base, index, config, hyperv)?;
+    }
     let windows = layout::windows(config.memory.0);
     let board = Board {
         hot_plug: match config.control {
@@ -341,24 +364,30 @@ fn load(
         .first()
         .ok_or_else(|| anyhow!("a machine without vCPUs"))?;
     state::enter(first, memory, entry)?;
-    Ok(vcpus)
+    Ok((vcpus, vmware))
 }
 
-fn create_vcpu(
-    vm: &VmFd,
+fn create_vcpu(vm: &VmFd, index: u8) -> Result<VcpuFd> {
+    let vcpu = vm.create_vcpu(u64::from(index));
+    Ok(vcpu.map_err(vm::refused("create a vCPU"))?)
+}
+
+/// Makes a vCPU what the machine's are.
+fn set_up_vcpu(
+    vcpu: &mut VcpuFd,
     base: &CpuId,
     index: u8,
     config: &config::Machine,
     hyperv: Option<&Platform>,
-) -> Result<VcpuFd> {
-    let vcpu = vm
-        .create_vcpu(u64::from(index))
-        .map_err(vm::refused("create a vCPU"))?;
+) -> Result<()> {
     vcpu.set_cpuid2(&cpuid::for_vcpu(base, index, config.cpus))
         .map_err(vm::refused("set a vCPU's CPUID leaves"))?;
     if let Some(hyperv) = hyperv {
-        hyperv.enable(&vcpu)?;
+        hyperv.enable(vcpu)?;
     }
-    state::set_msrs(&vcpu, config.cpu_model.microcode_msr())?;
-    Ok(vcpu)
+    if config.personality == Personality::Vmware {
+        vmware::platform::Platform::enable(vcpu);
+    }
+    state::set_msrs(vcpu, config.cpu_model.microcode_msr())?;
+    Ok(())
 }

@@ -111,7 +111,7 @@ pub const SCSI: Object = Object {
         key(
             "type",
             Kind::Text,
-            "virtio|vmbus",
+            "virtio|vmbus|pvscsi",
             "",
             "kind of controller; the first word may do without type=",
         ),
@@ -155,7 +155,7 @@ pub const SCSI: Object = Object {
             Kind::Number,
             "N",
             "65535; vmbus 2048",
-            "most 512-byte sectors of a request",
+            "most 512-byte sectors of a request (virtio, vmbus)",
         ),
         key(
             "cmd_per_lun",
@@ -168,8 +168,8 @@ pub const SCSI: Object = Object {
             "max_target",
             Kind::Number,
             "N",
-            "255",
-            "highest target number, at most 255 (virtio)",
+            "255; pvscsi 63",
+            "highest target number, at most 255 (virtio, pvscsi)",
         ),
         key(
             "aio",

@@ -105,6 +105,8 @@ pub enum Personality {
     Kvm,
     /// Hyper-V.
     Hyperv,
+    /// VMware's.
+    Vmware,
 }
 
 /// The control socket.

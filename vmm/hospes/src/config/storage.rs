@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hospes_pvscsi::DEFAULT_TARGETS;
 use hospes_scsi::AioMode;
 use hospes_vmbus::storvsp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub enum ScsiKind {
     Virtio,
     /// Hyper-V's controller on VMBus.
     Vmbus,
+    /// VMware's controller on PCI.
+    Pvscsi,
 }
 
 /// A SCSI controller.
@@ -212,6 +215,15 @@ impl Scsi {
                 ("max_target", self.max_target.is_some()),
                 ("protection", self.protection),
             ],
+            ScsiKind::Pvscsi => vec![
+                ("queues", self.queues.is_some()),
+                ("channels", self.channels.is_some()),
+                ("queue_size", self.queue_size.is_some()),
+                ("seg_max", self.seg_max.is_some()),
+                ("max_sectors", self.max_sectors.is_some()),
+                ("cmd_per_lun", self.cmd_per_lun.is_some()),
+                ("protection", self.protection),
+            ],
         };
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((key, _)) => Err(ConfigError(format!(
@@ -240,7 +252,19 @@ impl Scsi {
                 u16::from(storvsp::TARGETS).saturating_sub(1),
                 u16::from(storvsp::LUNS).saturating_sub(1),
             ),
+            ScsiKind::Pvscsi => (self.targets().saturating_sub(1), 0),
         }
+    }
+
+    /// How many targets guests look for, of a controller that tells them.
+    pub fn targets(&self) -> u16 {
+        let highest = self.max_target;
+        highest.map_or(DEFAULT_TARGETS, |highest| highest.saturating_add(1))
+    }
+
+    /// Whether each unit has a target of its own.
+    pub fn has_one_unit_a_target(&self) -> bool {
+        self.kind == ScsiKind::Pvscsi
     }
 
     /// Whether guests look for a unit on `target`.

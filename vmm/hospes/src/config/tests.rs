@@ -69,7 +69,7 @@ fn wrong_values_are_named() {
         (
             SCSI,
             "id=s0",
-            "--scsi: type is missing; add type=virtio|vmbus",
+            "--scsi: type is missing; add type=virtio|vmbus|pvscsi",
         ),
         (SCSI, "virtio,id=", "--scsi: id=: give id=NAME"),
         (SCSI, "virtio,id=a,id=b", "--scsi: id is given twice"),

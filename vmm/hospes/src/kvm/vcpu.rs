@@ -24,6 +24,7 @@ use hospes_device::counters::Counter;
 use hospes_device::thread::{self as confined, Role};
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 use kvm_ioctls::{ReadMsrExit, VcpuExit, VcpuFd, WriteMsrExit};
+use protocol::backdoor::PORT;
 use serde::Serialize;
 use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 
@@ -32,7 +33,7 @@ use crate::kvm::gate::{Gate, Waited};
 use crate::kvm::spaces::Spaces;
 use crate::kvm::trouble::{Tries, Trouble};
 use crate::outcome::{Outcome, Stopper};
-use crate::sys;
+use crate::{sys, vmware};
 
 /// How long a vCPU runs at a time while others want its processor: more than two
 /// periods of a guest's 250 Hz timer.
@@ -80,6 +81,8 @@ pub struct Context {
     pub gate: Arc<Gate>,
     /// Hyper-V, if that is what the guest sees.
     pub hyperv: Option<Arc<Platform>>,
+    /// VMware, if that is what the guest sees.
+    pub vmware: Option<Arc<vmware::platform::Platform>>,
 }
 
 /// A running vCPU.
@@ -182,6 +185,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
         };
         let end = match end {
             Step::Hyperv => serve_hyperv(index, &mut vcpu, context),
+            Step::Backdoor => serve_backdoor(&mut vcpu, context),
             Step::Trouble => try_again(&mut vcpu, &mut tries, counters),
             other => {
                 tries.forget();
@@ -189,7 +193,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
             }
         };
         let outcome = match end {
-            Step::Continue | Step::Hyperv | Step::Trouble => continue,
+            Step::Continue | Step::Hyperv | Step::Backdoor | Step::Trouble => continue,
             Step::End(outcome) => outcome,
             Step::Fail(text) => Outcome::Error(format!("vCPU {index}: {text}{}", place(&vcpu))),
         };
@@ -203,6 +207,8 @@ enum Step {
     Continue,
     /// What it was about is looked at once the vCPU is ours again.
     Hyperv,
+    /// The same, of a read of VMware's port.
+    Backdoor,
     /// The same, of an internal error of KVM.
     Trouble,
     End(Outcome),
@@ -214,6 +220,10 @@ fn handle(exit: VcpuExit<'_>, context: &Context, counters: &ExitCounters) -> Ste
     match exit {
         VcpuExit::IoIn(port, data) => {
             counters.io_in.inc();
+            if port == PORT && data.len() == 4 && context.vmware.is_some() {
+                data.fill(0xff);
+                return Step::Backdoor;
+            }
             spaces.io.read(u64::from(port), data);
         }
         VcpuExit::IoOut(port, data) => {
@@ -270,6 +280,13 @@ fn serve_hyperv(index: u8, vcpu: &mut VcpuFd, context: &Context) -> Step {
         Ok(()) => Step::Continue,
         Err(text) => Step::Fail(text),
     }
+}
+
+fn serve_backdoor(vcpu: &mut VcpuFd, context: &Context) -> Step {
+    if let Some(platform) = &context.vmware {
+        platform.serve(vcpu);
+    }
+    Step::Continue
 }
 
 /// What becomes of a vCPU after an internal error of KVM.

@@ -12,6 +12,7 @@ use crate::kvm::spaces::Spaces;
 use crate::kvm::stats::Statistics;
 use crate::kvm::vcpu::ExitCounters;
 use crate::platform::serial::SerialPort;
+use crate::vmware;
 
 /// What has counters.
 pub(super) struct Counters {
@@ -25,6 +26,8 @@ pub(super) struct Counters {
     pub(super) serial: Arc<SerialPort>,
     /// Accesses that nobody answered.
     pub(super) spaces: Arc<Spaces>,
+    /// Calls of a guest of VMware, if it is one.
+    pub(super) vmware: Option<Arc<vmware::platform::Platform>>,
 }
 
 impl Counted for Counters {
@@ -46,6 +49,9 @@ impl Counted for Counters {
         if let (Some(map), Some(vmbus)) = (counters.as_object_mut(), self.devices.vmbus_counters())
         {
             map.insert("vmbus".to_owned(), vmbus);
+        }
+        if let (Some(map), Some(vmware)) = (counters.as_object_mut(), &self.vmware) {
+            map.insert("backdoor".to_owned(), vmware.counters());
         }
         counters
     }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::config::ScsiKind;
 
+const NO_FAULTS: &str = "a pvscsi controller cannot be told to do anything wrong";
+
 /// A controller that can be told to do something wrong.
 pub trait Faulty {
     /// Has it do that; the result names the fault.
@@ -37,6 +39,7 @@ pub fn check(kind: ScsiKind, fault: &Map<String, Value>) -> Result<(), String> {
         ScsiKind::Vmbus => {
             parse::<hospes_vmbus::storvsp::fault::FaultKind>(fault.clone()).map(drop)
         }
+        ScsiKind::Pvscsi => Err(NO_FAULTS.to_owned()),
     }
 }
 
@@ -90,4 +93,23 @@ impl Faulty for Storvsp {
     fn clear_faults(&self) {
         Storvsp::clear_faults(self);
     }
+}
+
+/// A controller that does nothing wrong on request.
+pub struct Faultless;
+
+impl Faulty for Faultless {
+    fn inject(&self, _fault: Map<String, Value>) -> Result<u64, String> {
+        Err(NO_FAULTS.to_owned())
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn clear_fault(&self, _id: u64) -> bool {
+        false
+    }
+
+    fn clear_faults(&self) {}
 }

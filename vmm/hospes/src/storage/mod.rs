@@ -115,6 +115,7 @@ impl Controller {
         match self.transport {
             Transport::Virtio { .. } => "virtio-scsi",
             Transport::Vmbus(_) => "storvsp",
+            Transport::Pvscsi(_) => "pvscsi",
         }
     }
 
@@ -161,7 +162,12 @@ impl Controller {
     }
 
     fn open(&self, entries: &[Entry]) -> Result<Vec<(UnitAddress, String, unit::Opened)>, Refusal> {
-        let mut units = Units::new(self.lock().keys().copied());
+        let taken = self.lock().keys().copied().collect::<Vec<_>>();
+        let mut units = if self.config.has_one_unit_a_target() {
+            Units::one_a_target(taken)
+        } else {
+            Units::new(taken)
+        };
         // Entries with a number keep it, whatever comes before them.
         for entry in entries {
             entry.check(&self.config)?;
@@ -184,14 +190,22 @@ impl Controller {
 
     /// Whether guests look for a unit there.
     fn check_number(&self, at: UnitAddress) -> Result<(), String> {
-        let (_, highest) = self.config.highest();
-        if at.lun <= highest {
-            return Ok(());
+        let (target, lun) = self.config.highest();
+        let id = &self.config.id;
+        if at.lun > lun {
+            return Err(format!(
+                "lun={}: guests look no further than {lun} on {id}; use another target",
+                at.lun
+            ));
         }
-        Err(format!(
-            "lun={}: guests look no further than {highest} on {}; use another target",
-            at.lun, self.config.id
-        ))
+        if u16::from(at.target) > target {
+            return Err(format!(
+                "target={}: guests look no further than {target} on {id}; give it a larger \
+                 max_target",
+                at.target
+            ));
+        }
+        Ok(())
     }
 
     /// Takes a unit away; returns when nothing uses it any more.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use hospes_device::counters::Counted;
+use hospes_pvscsi::Pvscsi;
 use hospes_scsi::{Target, UnitAddress};
 use hospes_virtio::scsi::{ScsiConfig, ScsiHost};
 use hospes_virtio::transport::VirtioPci;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::config::{self, ScsiKind};
 use crate::refusal::Refusal;
-use crate::storage::fault::Faulty;
+use crate::storage::fault::{Faultless, Faulty};
 use crate::storage::Parts;
 
 /// Bytes of a sector.
@@ -30,6 +31,8 @@ pub enum Transport {
     },
     /// Hyper-V's controller, which is put on VMBus.
     Vmbus(Arc<Storvsp>),
+    /// VMware's controller, on PCI.
+    Pvscsi(Arc<Pvscsi>),
 }
 
 impl Transport {
@@ -57,6 +60,12 @@ impl Transport {
                 let device = Storvsp::new(&settings, target.clone()).map_err(invalid)?;
                 Ok(Self::Vmbus(device))
             }
+            ScsiKind::Pvscsi => {
+                let settings = pvscsi_settings(scsi);
+                let device = Pvscsi::new(&settings, target.clone(), parts.memory, parts.vectors)
+                    .map_err(|error| invalid(error.to_string()))?;
+                Ok(Self::Pvscsi(device))
+            }
         }
     }
 
@@ -64,6 +73,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.unit_added(at),
             Self::Vmbus(device) => device.unit_added(at),
+            Self::Pvscsi(device) => device.unit_added(at),
         }
     }
 
@@ -71,6 +81,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.unit_removed(at),
             Self::Vmbus(device) => device.unit_removed(at),
+            Self::Pvscsi(device) => device.unit_removed(at),
         }
     }
 
@@ -78,6 +89,8 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.capacity_changed(at),
             Self::Vmbus(device) => device.capacity_changed(at),
+            // There is no message for that. The unit says it by a unit attention.
+            Self::Pvscsi(_) => {}
         }
     }
 
@@ -85,6 +98,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.pause(),
             Self::Vmbus(device) => device.pause(),
+            Self::Pvscsi(device) => device.pause(),
         }
     }
 
@@ -92,6 +106,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => host.resume(),
             Self::Vmbus(device) => device.resume(),
+            Self::Pvscsi(device) => device.resume(),
         }
     }
 
@@ -100,15 +115,24 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => &**host,
             Self::Vmbus(device) => &**device,
+            Self::Pvscsi(_) => &Faultless,
         }
     }
 
     /// The counters of what is not on the PCI bus.
     pub fn counters(&self) -> Option<Value> {
         match self {
-            Self::Virtio { .. } => None,
+            Self::Virtio { .. } | Self::Pvscsi(_) => None,
             Self::Vmbus(device) => Some(device.counters()),
         }
+    }
+}
+
+fn pvscsi_settings(scsi: &config::Scsi) -> hospes_pvscsi::Config {
+    hospes_pvscsi::Config {
+        name: scsi.id.clone(),
+        targets: scsi.targets(),
+        aio: scsi.aio,
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Units {
     taken: BTreeSet<UnitAddress>,
     /// Where the search for a free number goes on, by target.
     next: BTreeMap<u8, u16>,
+    /// Each unit has a target of its own: several at a place are on targets that
+    /// follow each other.
+    own_targets: bool,
 }
 
 impl Units {
@@ -34,14 +37,22 @@ impl Units {
     pub fn new(taken: impl IntoIterator<Item = UnitAddress>) -> Self {
         Self {
             taken: taken.into_iter().collect(),
-            next: BTreeMap::new(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, for units that have a target each.
+    pub fn one_a_target(taken: impl IntoIterator<Item = UnitAddress>) -> Self {
+        Self {
+            own_targets: true,
+            ..Self::new(taken)
         }
     }
 
     /// Takes the numbers of a place that has some; the text names one that is
     /// taken already.
     pub fn reserve(&mut self, place: Place) -> Result<(), String> {
-        let Some(first) = place.lun else {
+        let Some(first) = place.lun.filter(|_| !self.own_targets) else {
             return Ok(());
         };
         let target = place.target;
@@ -57,6 +68,9 @@ impl Units {
 
     /// The address of number `index` of a place whose numbers are reserved.
     pub fn unit(&mut self, place: Place, index: u16) -> Result<UnitAddress, String> {
+        if self.own_targets {
+            return self.own_target(place, index);
+        }
         let target = place.target;
         let full = || format!("target={target}: no unit number up to {MAX_LUN} is left");
         let lun = match place.lun {
@@ -67,6 +81,18 @@ impl Units {
             return Err(format!("lun={lun}: give 0 to {MAX_LUN}"));
         }
         Ok(UnitAddress { target, lun })
+    }
+
+    fn own_target(&mut self, place: Place, index: u16) -> Result<UnitAddress, String> {
+        let target = u16::from(place.target).checked_add(index);
+        let target = target.and_then(|target| u8::try_from(target).ok());
+        let target = target.ok_or_else(|| "no target is left up to 255".to_owned())?;
+        let lun = place.lun.unwrap_or(0);
+        let at = UnitAddress { target, lun };
+        if !self.taken.insert(at) {
+            return Err(format!("target={target} is taken; give another one"));
+        }
+        Ok(at)
     }
 
     fn next_free(&mut self, target: u8) -> Option<u16> {
@@ -112,6 +138,22 @@ mod tests {
             luns(&[place(None, 1024)]).unwrap(),
             (0..1024).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn units_may_have_a_target_each() {
+        let taken = UnitAddress { target: 3, lun: 0 };
+        let mut units = Units::one_a_target([taken]);
+        let at = |target| {
+            let (lun, count) = (None, 4);
+            Place { target, lun, count }
+        };
+        assert_eq!(
+            units.unit(at(1), 1).unwrap(),
+            UnitAddress { target: 2, lun: 0 }
+        );
+        assert!(units.unit(at(1), 2).unwrap_err().contains("target=3"));
+        assert!(units.unit(at(254), 2).unwrap_err().contains("255"));
     }
 
     #[test]
