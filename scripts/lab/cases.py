@@ -41,6 +41,7 @@ CHOICES = {
     "driver": {"rust", "c"},
     "vmm": {"hospes", "qemu"},
     "kernel": {"stock", "lab", "debug"},
+    "bus": {"rust", "c"},
 }
 SETS = {"default", "long"}
 

@@ -12,7 +12,7 @@ use core::ptr::NonNull;
 /// It was made by this bus, and is there as long as anybody has a handle: who keeps one beyond a
 /// call has a reference on its kobject, or the lock under which channels are removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Channel(NonNull<bindings::vmbus_channel>);
+pub(crate) struct Channel(pub(super) NonNull<bindings::vmbus_channel>);
 
 // SAFETY: A channel may be used from any thread; fields that several write have a lock.
 unsafe impl Send for Channel {}
@@ -30,6 +30,18 @@ impl Channel {
     pub(crate) unsafe fn from_raw(raw: *mut bindings::vmbus_channel) -> Option<Self> {
         // INVARIANT: By the safety requirement.
         NonNull::new(raw).map(Self)
+    }
+
+    /// A handle.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariants say; the pointer must not be null.
+    #[inline]
+    pub(crate) unsafe fn from_valid(raw: *mut bindings::vmbus_channel) -> Self {
+        // INVARIANT: By the safety requirement.
+        // SAFETY: As above.
+        Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
     #[inline]
@@ -62,6 +74,18 @@ impl Device {
     pub(crate) unsafe fn from_raw(raw: *mut bindings::hv_device) -> Option<Self> {
         // INVARIANT: By the safety requirement.
         NonNull::new(raw).map(Self)
+    }
+
+    /// A handle.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariants say; the pointer must not be null.
+    #[inline]
+    pub(crate) unsafe fn from_valid(raw: *mut bindings::hv_device) -> Self {
+        // INVARIANT: By the safety requirement.
+        // SAFETY: As above.
+        Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
     #[inline]
