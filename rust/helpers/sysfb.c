@@ -9,14 +9,12 @@ __rust_helper bool rust_helper_is_efi_boot(void)
 	return efi_enabled(EFI_BOOT);
 }
 
-#ifdef CONFIG_SYSFB
 __rust_helper u32 rust_helper_sysfb_lfb_base(void)
 {
-	return sysfb_primary_display.screen.lfb_base;
+	return IS_ENABLED(CONFIG_SYSFB) ? sysfb_primary_display.screen.lfb_base : 0;
 }
 
 __rust_helper u32 rust_helper_sysfb_lfb_size(void)
 {
-	return sysfb_primary_display.screen.lfb_size;
+	return IS_ENABLED(CONFIG_SYSFB) ? sysfb_primary_display.screen.lfb_size : 0;
 }
-#endif

@@ -65,8 +65,15 @@ impl Found {
                 return Ok(());
             }
         }
+        let place = self
+            .0
+            .iter()
+            .take_while(|one| one.first < window.first)
+            .count();
         self.0.push(window, GFP_KERNEL)?;
-        self.0.sort_unstable_by_key(|one| one.first);
+        if let Some(above) = self.0.get_mut(place..) {
+            above.rotate_right(1);
+        }
         Ok(())
     }
 }

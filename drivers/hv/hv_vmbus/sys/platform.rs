@@ -177,14 +177,13 @@ extern "C" fn resume_callback(_device: *mut bindings::device) -> c_int {
 
 fn firmware() -> Firmware {
     // SAFETY: No requirements.
-    if unsafe { bindings::is_efi_boot() } {
-        return uefi();
+    if !unsafe { bindings::is_efi_boot() } {
+        return Firmware::Bios(graphics_adapter());
     }
-    Firmware::Bios(graphics_adapter())
-}
-
-#[cfg(CONFIG_SYSFB)]
-fn uefi() -> Firmware {
+    if !cfg!(CONFIG_SYSFB) {
+        // Nobody has noted it.
+        return Firmware::Bios(None);
+    }
     // SAFETY: No requirements: set while the kernel started.
     unsafe {
         Firmware::Uefi {
@@ -192,11 +191,6 @@ fn uefi() -> Firmware {
             size: bindings::sysfb_lfb_size().into(),
         }
     }
-}
-
-#[cfg(not(CONFIG_SYSFB))]
-fn uefi() -> Firmware {
-    Firmware::Bios(None)
 }
 
 /// The memory of Hyper-V's PCI graphics adapter, of which the driver may be another module.
