@@ -21,7 +21,9 @@
 #include <linux/mempool.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/panic_notifier.h>
 #include <linux/scatterlist.h>
+#include <linux/syscore_ops.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
@@ -38,6 +40,8 @@
 #include <scsi/scsi_status.h>
 #include <scsi/scsi_tcq.h>
 #include <scsi/scsi_transport.h>
+#include <asm/mshyperv.h>
+#include <clocksource/hyperv_timer.h>
 #include <uapi/linux/virtio_config.h>
 #include <uapi/linux/virtio_ring.h>
 

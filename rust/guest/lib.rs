@@ -9,6 +9,7 @@
 //! - [`virtio_scsi`], [`vmbus_scsi`]: what joins them, SCSI commands as requests of a virtqueue or of
 //!   channels;
 //! - [`pci`]: drivers of PCI functions, their registers and interrupts;
+//! - [`sysfs`]: tables of attributes;
 //! - [`dma`]: memory in which driver and device work at the same time;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
 //! - [`counters`]: what a driver counts, in debugfs;
@@ -34,6 +35,7 @@ pub mod pci;
 mod preemption;
 pub mod ratelimit;
 pub mod scsi;
+pub mod sysfs;
 pub mod virtio;
 pub mod virtio_scsi;
 pub mod vmbus;

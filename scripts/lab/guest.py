@@ -18,6 +18,8 @@ from .machine import Machine
 DISK_MODULES = ["sd_mod", "sg"]
 CD_MODULES = ["sr_mod", "isofs"]
 BASE_MODULES = ["pvpanic_pci"]
+# The kernel's own drivers that a case about their bus loads.
+CHILDREN = {"hv_vmbus": ["hv_balloon", "hv_netvsc", "hv_storvsc", "hv_utils"]}
 COMMAND_LINE = "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 oops=panic mitigations=off"
 
 
@@ -47,6 +49,7 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
+    archive.add("tests/vmbus.sh", (parts.root / "tests/vmbus.sh").read_bytes())
     archive.add("plan", "".join(f"{case.name} {case.limit * PATIENCE}\n" for case in cases))
     archive.add("machine", facts(machine, boot.host))
     for case in cases:
@@ -107,6 +110,11 @@ def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
         raise LookupError(f"no {machine.module}.ko of ours in {ours}")
     elif machine.module != "none":
         archive.add(f"modules/{machine.module}.ko", tree.read(machine.module))
+    for child in CHILDREN.get(machine.module, []):
+        needs = [name for name in tree.closure([child]) if name not in {machine.module, *order}]
+        archive.add(f"modules/children/{child}.order", "".join(f"{name}\n" for name in needs))
+        for name in needs:
+            archive.add(f"modules/children/{name}.ko", tree.read(name))
     # Helpers of the tests, and our modules where a case loads all of them.
     for name, path in built.items():
         archive.add(f"modules/ours/{name}.ko", modules.stripped(path))

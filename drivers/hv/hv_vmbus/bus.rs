@@ -30,3 +30,25 @@ pub(crate) fn resume() -> Result {
 pub(crate) fn retarget(_channel: Channel, _cpu: u32) -> Result {
     Err(ENODEV)
 }
+
+pub(crate) fn released(_channel: Channel) {}
+pub(crate) fn synic_off(_cpu: u32) {}
+pub(crate) fn synic_on(_cpu: u32) {}
+pub(crate) fn forget_cpus() {}
+pub(crate) enum Side {
+    Host,
+    Guest,
+}
+pub(crate) struct Monitor {
+    pub(crate) pending: u32,
+    pub(crate) latency: u16,
+    pub(crate) connection_id: u32,
+}
+pub(crate) fn monitor(_channel: Channel, _side: Side) -> Monitor {
+    Monitor {
+        pending: 0,
+        latency: 0,
+        connection_id: 0,
+    }
+}
+pub(crate) fn each_of_device(_primary: Channel, _f: impl FnMut(Channel)) {}

@@ -14,6 +14,13 @@ mod device;
 mod sys;
 
 use kernel::prelude::*;
+use sys::{
+    bus_type,
+    hooks,
+    locks,
+    platform,
+    root, //
+};
 
 module! {
     type: HvVmbus,
@@ -23,10 +30,61 @@ module! {
     license: "GPL",
 }
 
-struct HvVmbus;
+/// What the module is while it is loaded: nothing on the root partition of the hypervisor, where
+/// others that depend on this module run.
+struct HvVmbus {
+    _running: Option<Running>,
+}
+
+/// A bus at work.
+///
+/// Order of drop: first nobody calls any more, then the connection ends and with it all devices.
+struct Running {
+    _handlers: hooks::Handlers,
+    _connection: Connection,
+    _panic: hooks::Panic,
+    _bus: bus_type::Registration,
+    _platform: Pin<KBox<platform::Registration>>,
+}
+
+/// The connection to the host.
+struct Connection;
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        bus::stop();
+    }
+}
 
 impl kernel::Module for HvVmbus {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        if !platform::is_guest() {
+            return Err(ENODEV);
+        }
+        let is_bare = false && !platform::is_nested();
+        let running = (!is_bare).then(|| Running::start(module)).transpose()?;
+        Ok(Self { _running: running })
+    }
+}
+
+impl Running {
+    fn start(module: &'static ThisModule) -> Result<Self> {
+        locks::init();
+        let registration = platform::Registration::new(c"vmbus", module);
+        let platform = KBox::pin_init(registration, GFP_KERNEL)?;
+        if !root::exists() {
+            return Err(ENODEV);
+        }
+        let bus = bus_type::Registration::new()?;
+        let panic = hooks::Panic::new()?;
+        bus::start()?;
+        let connection = Connection;
+        Ok(Self {
+            _handlers: hooks::Handlers::new()?,
+            _connection: connection,
+            _panic: panic,
+            _bus: bus,
+            _platform: platform,
+        })
     }
 }

@@ -32,6 +32,18 @@ impl Channel {
         NonNull::new(raw).map(Self)
     }
 
+    /// A handle.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariants say; `raw` is not null.
+    #[inline]
+    pub(crate) unsafe fn from_valid(raw: *mut bindings::vmbus_channel) -> Self {
+        // INVARIANT: By the safety requirement.
+        // SAFETY: As above.
+        Self(unsafe { NonNull::new_unchecked(raw) })
+    }
+
     #[inline]
     pub(crate) fn as_raw(self) -> *mut bindings::vmbus_channel {
         self.0.as_ptr()
@@ -62,6 +74,18 @@ impl Device {
     pub(crate) unsafe fn from_raw(raw: *mut bindings::hv_device) -> Option<Self> {
         // INVARIANT: By the safety requirement.
         NonNull::new(raw).map(Self)
+    }
+
+    /// A handle.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariants say; `raw` is not null.
+    #[inline]
+    pub(crate) unsafe fn from_valid(raw: *mut bindings::hv_device) -> Self {
+        // INVARIANT: By the safety requirement.
+        // SAFETY: As above.
+        Self(unsafe { NonNull::new_unchecked(raw) })
     }
 
     #[inline]
