@@ -23,12 +23,12 @@
 #include <linux/moduleparam.h>
 #include <linux/panic_notifier.h>
 #include <linux/scatterlist.h>
+#include <linux/set_memory.h>
+#include <linux/syscore_ops.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
-#include <linux/set_memory.h>
-#include <linux/syscore_ops.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <scsi/scsi.h>

@@ -24,8 +24,9 @@ pub const MAX_VERSIONS: u16 = 100;
 pub const ANSWER_SIZE: u16 = 16;
 
 /// A version of the framework or of a service (`ic_version`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[derive(Unaligned)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
 #[repr(C)]
 pub struct Version {
     /// The major number.
@@ -102,7 +103,10 @@ pub fn answer(packet: &mut [u8], frameworks: &[u32], services: &[u32]) -> Result
         .ok_or(Refusal::Short { len })?;
     let agreed = choose(counts, listed, frameworks, services).and_then(|agreed| {
         let chosen = [agreed.framework, agreed.service];
-        chosen.write_to_prefix(listed).map(|()| agreed).or(Err(Refusal::Short { len }))
+        chosen
+            .write_to_prefix(listed)
+            .map(|()| agreed)
+            .or(Err(Refusal::Short { len }))
     });
     let count = U16::new(agreed.is_ok().into());
     (counts.frameworks, counts.services) = (count, count);
@@ -178,7 +182,10 @@ mod tests {
     fn nothing_common_is_two_zeros() {
         for (ours, services) in [(&[V4_1], &[V1]), (&[V3], &[V4_1])] {
             let mut bytes = packet(&[V1, V3], &[V1]);
-            assert_eq!(answer(&mut bytes, ours, services), Err(Refusal::NothingCommon));
+            assert_eq!(
+                answer(&mut bytes, ours, services),
+                Err(Refusal::NothingCommon)
+            );
             assert_eq!(bytes.get(28..32).unwrap(), [0; 4]);
         }
     }
@@ -186,17 +193,26 @@ mod tests {
     #[test]
     fn a_service_is_not_taken_from_the_list_of_frameworks() {
         let mut bytes = packet(&[V1, V3], &[V1]);
-        assert_eq!(answer(&mut bytes, &[V1], &[V3]), Err(Refusal::NothingCommon));
+        assert_eq!(
+            answer(&mut bytes, &[V1], &[V3]),
+            Err(Refusal::NothingCommon)
+        );
     }
 
     #[test]
     fn counts_beyond_the_packet_or_the_limit_are_refused() {
         let mut bytes = packet(&[V1], &[V1]);
         bytes[28] = 2;
-        let counts = Refusal::Counts { frameworks: 2, services: 1 };
+        let counts = Refusal::Counts {
+            frameworks: 2,
+            services: 1,
+        };
         assert_eq!(answer(&mut bytes, &[V1], &[V1]), Err(counts));
         let mut bytes = packet(&[V1; 101], &[V1]);
-        let counts = Refusal::Counts { frameworks: 101, services: 1 };
+        let counts = Refusal::Counts {
+            frameworks: 101,
+            services: 1,
+        };
         assert_eq!(answer(&mut bytes, &[V1], &[V1]), Err(counts));
         assert_eq!(bytes.get(28..32).unwrap(), [0; 4]);
     }
@@ -206,7 +222,10 @@ mod tests {
         let mut bytes = packet(&[], &[]);
         bytes.truncate(35);
         let before = bytes.clone();
-        assert_eq!(answer(&mut bytes, &[V1], &[V1]), Err(Refusal::Short { len: 35 }));
+        assert_eq!(
+            answer(&mut bytes, &[V1], &[V1]),
+            Err(Refusal::Short { len: 35 })
+        );
         assert_eq!(bytes, before);
     }
 

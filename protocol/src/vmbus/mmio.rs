@@ -76,7 +76,11 @@ impl Span {
             return None;
         }
         let holds_tpm = self.first < TPM_BASE && TPM_BASE <= self.last;
-        let last = if holds_tpm { TPM_BASE.saturating_sub(1) } else { self.last };
+        let last = if holds_tpm {
+            TPM_BASE.saturating_sub(1)
+        } else {
+            self.last
+        };
         Some(Self { last, ..self })
     }
 }
@@ -96,10 +100,12 @@ impl Wish {
     /// All places in a window, from the lowest on.
     pub fn places(self, window: Span) -> impl Iterator<Item = Span> {
         let room = window.common(self.within);
-        let first = room.filter(|_| self.align.is_power_of_two()).and_then(|room| {
-            let mask = self.align.wrapping_sub(1);
-            Some(room.first.checked_add(mask)? & !mask)
-        });
+        let first = room
+            .filter(|_| self.align.is_power_of_two())
+            .and_then(|room| {
+                let mask = self.align.wrapping_sub(1);
+                Some(room.first.checked_add(mask)? & !mask)
+            });
         core::iter::successors(first, move |at| at.checked_add(self.align))
             .map_while(move |at| Span::sized(at, self.size))
             .take_while(move |span| room.is_some_and(|room| room.holds(*span)))
@@ -156,8 +162,15 @@ mod tests {
 
     #[test]
     fn places_are_within_the_wish_and_aligned() {
-        let wish = Wish { within: span(0x1800, 0x4fff), size: 0x1000, align: 0x1000 };
-        let places: Vec<_> = wish.places(span(0, 0xffff)).map(|place| place.first).collect();
+        let wish = Wish {
+            within: span(0x1800, 0x4fff),
+            size: 0x1000,
+            align: 0x1000,
+        };
+        let places: Vec<_> = wish
+            .places(span(0, 0xffff))
+            .map(|place| place.first)
+            .collect();
         assert_eq!(places, [0x2000, 0x3000, 0x4000]);
         let none = Wish { align: 0, ..wish };
         assert_eq!(none.places(span(0, 0xffff)).count(), 0);
@@ -167,11 +180,20 @@ mod tests {
 
     #[test]
     fn framebuffers_as_firmware_tells_them() {
-        assert_eq!(framebuffer(0xf800_0000, 8 << 20, 0xf800_0000), (0xf800_0000, 64 << 20));
+        assert_eq!(
+            framebuffer(0xf800_0000, 8 << 20, 0xf800_0000),
+            (0xf800_0000, 64 << 20)
+        );
         assert_eq!(framebuffer(0, 0, 0xf800_0000), (0xf800_0000, 64 << 20));
-        assert_eq!(framebuffer(0x8000_0000, 0, 0x8000_0000), (0x8000_0000, 128 << 20));
+        assert_eq!(
+            framebuffer(0x8000_0000, 0, 0x8000_0000),
+            (0x8000_0000, 128 << 20)
+        );
         assert_eq!(framebuffer(0x1000, 1, 0xf800_0000), (0x1000, 8 << 20));
-        assert_eq!(framebuffer_sizes(4 << 20).collect::<Vec<_>>(), [4 << 20, 2 << 20, 1 << 20]);
+        assert_eq!(
+            framebuffer_sizes(4 << 20).collect::<Vec<_>>(),
+            [4 << 20, 2 << 20, 1 << 20]
+        );
         assert_eq!(framebuffer_sizes(0).count(), 0);
     }
 
