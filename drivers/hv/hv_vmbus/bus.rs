@@ -78,6 +78,5 @@ pub(crate) use unload::unload;
 
 pub(crate) use crate::sys::monitor::{
     monitor,
-    Monitor,
     Side, //
 };

@@ -115,10 +115,10 @@ fn errno(result: Result) -> c_int {
     result.map_or_else(|error| error.to_errno(), |()| 0)
 }
 
-unsafe extern "C" fn on_online<H: Hotplug>(cpu: c_uint) -> c_int {
+extern "C" fn on_online<H: Hotplug>(cpu: c_uint) -> c_int {
     errno(H::online(cpu))
 }
 
-unsafe extern "C" fn on_offline<H: Hotplug>(cpu: c_uint) -> c_int {
+extern "C" fn on_offline<H: Hotplug>(cpu: c_uint) -> c_int {
     errno(H::offline(cpu))
 }

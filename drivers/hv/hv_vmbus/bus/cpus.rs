@@ -15,7 +15,6 @@ use crate::sys::{
     Channel,
     State, //
 };
-pub(super) use guest::hyperv::cpus::Registration;
 use guest::hyperv::{
     cpus::{
         self,
@@ -119,7 +118,7 @@ impl Bus {
         }
         let start = from.wrapping_add(channel.relid_now());
         let limit = cpus::limit();
-        let others = (0..limit).map(|at| start.wrapping_add(at) % limit);
+        let others = (0..limit).filter_map(|at| start.wrapping_add(at).checked_rem(limit));
         let usable = |cpu: &u32| *cpu != from && *cpu != CONNECT_CPU && cpus::is_online(*cpu);
         let mut result = Err(EBUSY);
         for cpu in Iterator::chain(others.filter(usable), [CONNECT_CPU]) {

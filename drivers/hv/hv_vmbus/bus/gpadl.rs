@@ -89,7 +89,7 @@ pub(crate) fn establish(
     match result {
         Ok(handle) => {
             gpadl.gpadl_handle = handle;
-            gpadl.buffer = address as *mut _;
+            gpadl.buffer = address as *mut c_void;
             gpadl.size = size;
         }
         Err(_) => take_back(gpadl, address, size),

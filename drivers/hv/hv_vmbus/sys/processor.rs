@@ -59,7 +59,6 @@ pub(crate) struct Context {
 
 /// `struct hv_context`.
 #[repr(C)]
-#[expect(dead_code, reason = "the layout is the kernel's")]
 struct Contexts {
     guestid: u64,
     cpu_context: UnsafeCell<*mut Context>,
@@ -70,7 +69,6 @@ struct Contexts {
 unsafe impl Sync for Contexts {}
 
 #[no_mangle]
-#[expect(non_upper_case_globals, reason = "drivers know it by this name")]
 static hv_context: Contexts = Contexts {
     guestid: 0,
     cpu_context: UnsafeCell::new(ptr::null_mut()),

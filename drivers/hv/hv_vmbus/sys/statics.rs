@@ -31,7 +31,6 @@ use protocol::vmbus::{
 
 /// The version that was negotiated, or 0.
 #[no_mangle]
-#[expect(non_upper_case_globals, reason = "drivers know it by this name")]
 static vmbus_proto_version: AtomicU32 = AtomicU32::new(0);
 
 /// The version that was negotiated, if one was.
@@ -48,7 +47,6 @@ pub(crate) fn set_version(version: Option<Version>) {
 
 /// The beginning of `struct vmbus_connection`.
 #[repr(C)]
-#[expect(dead_code, reason = "the layout is the kernel's")]
 pub(crate) struct Connection {
     msg_conn_id: u32,
     offer_in_progress: u32,
@@ -158,7 +156,6 @@ pub(crate) fn set_pages(pages: Option<(&SharedPage, &[SharedPage; 2])>) {
 /// `struct vmbus_device`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[expect(dead_code, reason = "the layout is the kernel's")]
 struct KnownClass {
     pref_ring_size: usize,
     dev_type: u16,
@@ -190,7 +187,6 @@ const fn known_class(number: usize, class: &Class) -> KnownClass {
 
 /// The classes by their numbers, which are those of `enum vmbus_device_type`.
 #[no_mangle]
-#[expect(non_upper_case_globals, reason = "drivers know it by this name")]
 static vmbus_devs: [KnownClass; UNKNOWN + 1] = {
     let mut table = [KnownClass {
         pref_ring_size: UNKNOWN_RING,
