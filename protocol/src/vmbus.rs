@@ -11,6 +11,8 @@
 //! | [`gpadl`] | such a list told to the host under a handle, in several messages |
 //! | [`ring`] | the ring buffer, its producer and its consumer |
 //! | [`packet`] | what is in a ring |
+//! | [`integration`] | how integration services agree on versions |
+//! | [`mmio`] | addresses for the registers of devices |
 //!
 //! A channel is two rings, one each way, in memory that the guest tells the host
 //! about as a GPADL (guest physical address descriptor list). Messages go by the
@@ -36,7 +38,9 @@ pub mod class;
 pub mod gpa;
 pub mod gpadl;
 pub mod guid;
+pub mod integration;
 pub mod message;
+pub mod mmio;
 pub mod packet;
 pub mod ring;
 pub mod version;

@@ -21,11 +21,15 @@
 #include <linux/mempool.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/panic_notifier.h>
 #include <linux/scatterlist.h>
+#include <linux/set_memory.h>
+#include <linux/syscore_ops.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
+#include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <scsi/scsi.h>
 #include <scsi/scsi_cmnd.h>
@@ -38,9 +42,13 @@
 #include <scsi/scsi_status.h>
 #include <scsi/scsi_tcq.h>
 #include <scsi/scsi_transport.h>
+#include <asm/mshyperv.h>
+#include <clocksource/hyperv_timer.h>
 #include <uapi/linux/virtio_config.h>
 #include <uapi/linux/virtio_ring.h>
 
 /* Constants that bindgen does not see through. */
+const gfp_t RUST_CONST_HELPER___GFP_COMP = __GFP_COMP;
+const gfp_t RUST_CONST_HELPER___GFP_NORETRY = __GFP_NORETRY;
 const blist_flags_t RUST_CONST_HELPER_BLIST_REPORTLUN2 = BLIST_REPORTLUN2;
 const blist_flags_t RUST_CONST_HELPER_BLIST_TRY_VPD_PAGES = BLIST_TRY_VPD_PAGES;

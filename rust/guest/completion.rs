@@ -45,6 +45,12 @@ impl Completion {
         unsafe { bindings::complete_all(self.inner.get()) };
     }
 
+    /// Whether it has happened. May be called in any context.
+    pub fn is_done(&self) -> bool {
+        // SAFETY: Initialised by `new`, pinned since.
+        unsafe { bindings::completion_done(self.inner.get()) }
+    }
+
     /// Something else is to happen, and was not yet. Nobody may be waiting.
     pub fn reset(&self) {
         // SAFETY: Initialised by `new`, pinned since.
@@ -78,7 +84,9 @@ mod tests {
     fn waiting_ends_by_completion_or_by_time() -> Result {
         let completion = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         assert_eq!(completion.wait_timeout(1), Err(ETIMEDOUT));
+        assert!(!completion.is_done());
         completion.complete_all();
+        assert!(completion.is_done());
         assert_eq!(completion.wait_timeout(1), Ok(()));
         assert_eq!(completion.wait_timeout(1), Ok(()));
         completion.reset();

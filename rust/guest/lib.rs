@@ -5,10 +5,12 @@
 //!
 //! - [`virtio`]: drivers of virtio devices, their configuration space and virtqueues;
 //! - [`vmbus`]: drivers of devices on Hyper-V's VMBus, their channels, and what hosts are asked for;
+//! - [`hyperv`]: what a bus driver needs of the hypervisor and of the machine;
 //! - [`scsi`]: SCSI hosts and commands;
 //! - [`virtio_scsi`], [`vmbus_scsi`]: what joins them, SCSI commands as requests of a virtqueue or of
 //!   channels;
 //! - [`pci`]: drivers of PCI functions, their registers and interrupts;
+//! - [`sysfs`]: tables of attributes;
 //! - [`dma`]: memory in which driver and device work at the same time;
 //! - [`device_cell`]: memory that a device reads or writes by itself;
 //! - [`counters`]: what a driver counts, in debugfs;
@@ -28,12 +30,14 @@ pub mod counters;
 pub mod cpus;
 pub mod device_cell;
 pub mod dma;
+pub mod hyperv;
 pub mod lock;
 pub mod param;
 pub mod pci;
 mod preemption;
 pub mod ratelimit;
 pub mod scsi;
+pub mod sysfs;
 pub mod virtio;
 pub mod virtio_scsi;
 pub mod vmbus;

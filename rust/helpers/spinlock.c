@@ -15,3 +15,8 @@ __rust_helper void rust_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned
 {
 	spin_unlock_irqrestore(lock, flags);
 }
+
+__rust_helper bool rust_helper_spin_is_locked(spinlock_t *lock)
+{
+	return spin_is_locked(lock);
+}

@@ -47,6 +47,7 @@ CHOICES = {
     "driver": {"rust", "c"},
     "vmm": {"hospes", "qemu"},
     "kernel": {"stock", "lab", "debug"},
+    "bus": {"rust", "c"},
 }
 SETS = {"default", "long"}
 

@@ -18,6 +18,9 @@ from .machine import Machine
 DISK_MODULES = ["sd_mod", "sg"]
 CD_MODULES = ["sr_mod", "isofs"]
 BASE_MODULES = ["pvpanic_pci"]
+BUS = "hv_vmbus"
+# The kernel's own drivers that a case about their bus loads.
+CHILDREN = {BUS: ["hv_balloon", "hv_netvsc", "hv_storvsc", "hv_utils"]}
 # A kernel tests its ciphers when it boots: two seconds of an emulated machine.
 NO_SELF_TESTS = "cryptomgr.notests"
 # And it panics if its timer is late, as it is on a busy machine.
@@ -51,6 +54,7 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
+    archive.add("tests/vmbus.sh", (parts.root / "tests/vmbus.sh").read_bytes())
     scale = patience(machine.kernel)
     archive.add("plan", "".join(f"{case.name} {case.limit * scale}\n" for case in cases))
     archive.add("machine", facts(machine, boot.host))
@@ -103,18 +107,32 @@ def _add_modules(archive: Archive, parts: Parts, machine: Machine) -> None:
         machine.module]
     order = [name for name in tree.closure(wanted) if name != machine.module]
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
-    for name in order:
-        archive.add(f"modules/{name}.ko", tree.read(name))
     built = {path.stem: path for path in sorted(ours.rglob("*.ko"))}
+    for name in order:
+        archive.add(f"modules/{name}.ko", _below(tree, built, machine, name))
     if machine.driver == "rust" and machine.module in built:
         archive.add(f"modules/{machine.module}.ko", modules.stripped(built[machine.module]))
     elif machine.driver == "rust" and machine.module != "none":
         raise LookupError(f"no {machine.module}.ko of ours in {ours}")
     elif machine.module != "none":
         archive.add(f"modules/{machine.module}.ko", tree.read(machine.module))
+    for child in CHILDREN.get(machine.module, []):
+        needs = [name for name in tree.closure([child]) if name not in {machine.module, *order}]
+        archive.add(f"modules/children/{child}.order", "".join(f"{name}\n" for name in needs))
+        for name in needs:
+            archive.add(f"modules/children/{name}.ko", tree.read(name))
     # Helpers of the tests, and our modules where a case loads all of them.
     for name, path in built.items():
         archive.add(f"modules/ours/{name}.ko", modules.stripped(path))
+
+
+def _below(tree: modules.Tree, built: dict[str, Path], machine: Machine, name: str) -> bytes:
+    """A module that is loaded before the driver under test: the kernel's, or our bus."""
+    if name != BUS or machine.bus != "rust":
+        return tree.read(name)
+    if name not in built:
+        raise LookupError(f"no {name}.ko of ours for the {machine.kernel} kernel")
+    return modules.stripped(built[name])
 
 
 @functools.cache

@@ -100,17 +100,20 @@ class Machine:
     kernel: str = "stock"  # stock, lab, debug
     vcpus: int = 1
     disks: Disks = Disks("none")
+    bus: str = "c"  # what is below the driver, for hv_storvsc: rust: our hv_vmbus
 
     @property
     def slug(self) -> str:
         """A name for directories and selections."""
         parts = [self.driver, self.vmm, self.kernel, f"{self.vcpus}cpu", self.disks.text]
+        parts += ["rust_bus"] if self.bus == "rust" else []
         return "-".join([self.module, *parts]).replace(":", "_")
 
     def __str__(self) -> str:
         if self.module == "none":
             return f"{self.vmm}, {self.kernel} kernel"
         driver = "Rust" if self.driver == "rust" else "C"
+        driver += " on the Rust bus" if self.bus == "rust" else ""
         return f"{driver}, {self.vmm}, {self.kernel}, {self.vcpus} vCPU, {self.disks.text}"
 
     def as_dict(self) -> dict[str, object]:
@@ -122,4 +125,5 @@ class Machine:
             "kernel": self.kernel,
             "vcpus": self.vcpus,
             "disks": self.disks.text,
+            "bus": self.bus,
         }

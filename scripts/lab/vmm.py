@@ -128,7 +128,7 @@ def _hospes_controller(machine: Machine) -> list[str]:
         protected = any(unit.protection for unit in machine.disks.units)
         return ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"
                 + (",protection=on" if protected else "")]
-    if machine.module == "hv_storvsc":
+    if machine.module in ("hv_storvsc", "hv_vmbus"):
         return ["--personality", "hyperv", "--scsi", f"vmbus,id=s0,channels={machine.vcpus}"]
     if machine.module == "vmw_pvscsi":
         return ["--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]

@@ -6,6 +6,7 @@
 #
 # machine: module=hv_storvsc driver=c,rust vmm=hospes kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=hv_storvsc driver=c,rust vmm=hospes kernel=lab vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=hv_storvsc driver=c,rust bus=rust vmm=hospes kernel=lab vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # limit: 240
 
 . /tests/lib.sh

@@ -73,6 +73,8 @@ class Commands(unittest.TestCase):
         self.assertIn("hyperv", words)
         self.assertIn("vmbus,id=s0,channels=4", words)
         self.assertEqual(words.count("--disk"), 2)
+        bus = vmm.command(replace(machine, module="hv_vmbus"), vmm.Boot("k", "i", "a"))
+        self.assertEqual(bus, words)
 
     def test_controller_with_one_unit_a_target(self):
         machine = replace(self.MACHINE, module="vmw_pvscsi", disks=Disks("2x4M+1x2M:spare"))

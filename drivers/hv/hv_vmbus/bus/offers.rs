@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Channels that come and go.
+
+use super::{
+    bus,
+    complain,
+    connect::CONNECT_CPU,
+    table::NO_RELID,
+    Bus, //
+};
+use crate::sys::{
+    Channel,
+    Held,
+    Relids,
+    State,
+    RELIDS, //
+};
+use core::sync::atomic::Ordering;
+use guest::hyperv::{
+    cpus,
+    platform, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+use protocol::vmbus::{
+    class,
+    message::{
+        body::{
+            OFFER_CONFIDENTIAL_MEMORY,
+            OFFER_CONFIDENTIAL_RING, //
+        },
+        ChannelRelid,
+        Message,
+        Offer, //
+    },
+    Version, //
+};
+use zerocopy::little_endian::U32;
+
+/// Why an offer is not taken.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    /// A number that no channel can have.
+    Number,
+    /// A device that an isolated guest does not want.
+    Class,
+    /// Encrypted memory, but not the ring.
+    OpenRing,
+    /// Encrypted, and that was not agreed on.
+    Confidential,
+    /// A second first channel, or a sub-channel of nothing.
+    Place,
+}
+
+/// Whether rings and memory of a channel stay encrypted.
+fn confidential_parts(offer: &Offer) -> (bool, bool) {
+    let has = |flag| offer.flags.get() & flag != 0;
+    (has(OFFER_CONFIDENTIAL_RING), has(OFFER_CONFIDENTIAL_MEMORY))
+}
+
+impl Bus {
+    /// An offer is there: has it handled.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn take_offer(&'static self, offer: &Offer) -> Result {
+        if self.deaf.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let offer = *offer;
+        let work = move || self.handle_offer(&offer);
+        Ok(self.queues.arrivals.try_spawn(GFP_ATOMIC, work)?)
+    }
+
+    /// A rescind is there: wakes who waits, and has the rest done.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn take_rescind(&'static self, relid: u32) -> Result {
+        self.waiters.with(|waiters| waiters.revoke(relid));
+        let work = move || self.handle_rescind(relid);
+        Ok(self.queues.arrivals.try_spawn(GFP_ATOMIC, work)?)
+    }
+
+    fn handle_offer(&'static self, offer: &Offer) {
+        if !self.is_connected() {
+            return;
+        }
+        if let Err(why) = self.check(offer) {
+            let relid = offer.relid.get();
+            complain(|| pr_err!("Invalid offer relid={}: {:?}\n", relid, why));
+            return;
+        }
+        if self.take_back(offer) {
+            return;
+        }
+        if let Err(error) = self.new_channel(offer) {
+            let relid = offer.relid.get();
+            pr_err!("cannot use channel {}: {}\n", relid, error.to_errno());
+            if error != EEXIST {
+                self.release_relid(relid);
+            }
+        }
+    }
+
+    fn check(&self, offer: &Offer) -> Result<(), Refused> {
+        let (ring, memory) = confidential_parts(offer);
+        let is_wanted = || {
+            offer.is_socket() || class::find(offer.class).is_some_and(|class| class.in_isolation)
+        };
+        let is_agreed = || {
+            self.confidential
+                && crate::sys::version().is_some_and(|version| version >= Version::V6_0)
+        };
+        if !Relids::is_possible(offer.relid.get()) {
+            Err(Refused::Number)
+        } else if platform::is_isolated() && !is_wanted() {
+            Err(Refused::Class)
+        } else if memory && !ring {
+            Err(Refused::OpenRing)
+        } else if ring && !is_agreed() {
+            Err(Refused::Confidential)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// After a hibernation the host offers anew what we have already.
+    fn take_back(&self, offer: &Offer) -> bool {
+        let table = self.table.lock();
+        let Some(channel) = table.primary_of(offer) else {
+            return false;
+        };
+        if offer.is_sub_channel() || channel.relid_now() != NO_RELID {
+            return false;
+        }
+        channel.set_offer(offer);
+        if !RELIDS.set(offer.relid.get(), channel) {
+            channel.set_relid(NO_RELID);
+        }
+        true
+    }
+
+    fn new_channel(&'static self, offer: &Offer) -> Result {
+        let channel = Channel::alloc(offer)?;
+        let (ring, memory) = confidential_parts(offer);
+        channel.set_confidential(ring, memory);
+        if let Err(error) = self.place(channel, offer) {
+            channel.release();
+            return Err(error);
+        }
+        let held = channel.hold();
+        let work = move || self.introduce(&held);
+        let queue = match channel.primary() {
+            Some(_) => &self.queues.subs,
+            None => &self.queues.primaries,
+        };
+        if queue.try_spawn(GFP_KERNEL, work).is_err() {
+            channel.set_probed();
+            self.remove(channel);
+        }
+        Ok(())
+    }
+
+    /// Puts a channel into the table, with a processor.
+    fn place(&self, channel: Channel, offer: &Offer) -> Result {
+        let _cpus = cpus::keep();
+        let mut table = self.table.lock();
+        let primary = table.primary_of(offer);
+        if primary.is_some() != offer.is_sub_channel() {
+            let (relid, why) = (offer.relid.get(), Refused::Place);
+            complain(|| pr_err!("Invalid offer relid={}: {:?}\n", relid, why));
+            return Err(EINVAL);
+        }
+        if let Some(primary) = primary {
+            channel.set_primary(primary);
+        }
+        let mut cpu = CONNECT_CPU;
+        if channel.is_fast() {
+            // What its siblings have is looked up first: choosing changes the table.
+            let mut own = KVec::new();
+            for primary in primary.iter().copied() {
+                own.push(primary.cpu(), GFP_KERNEL)?;
+                for sub in table.subs(primary) {
+                    own.push(sub.cpu(), GFP_KERNEL)?;
+                }
+            }
+            table.spread.look();
+            cpu = table.spread.choose(|cpu| own.contains(&cpu));
+        }
+        channel.set_cpu(cpu);
+        table.add(channel)
+    }
+
+    /// Makes a device of a first channel; gives a sub-channel to its device's driver. Sleeps.
+    fn introduce(&self, held: &Held) {
+        let channel = held.channel();
+        channel.set_state(State::Closed);
+        let result = match channel.primary() {
+            Some(primary) => self.introduce_sub(channel, primary),
+            None => self.introduce_device(channel),
+        };
+        if let Err(error) = result {
+            let (relid, errno) = (channel.relid_now(), error.to_errno());
+            pr_err!(
+                "unable to add child device object (relid {}): {}\n",
+                relid,
+                errno
+            );
+        }
+        channel.set_probed();
+    }
+
+    fn introduce_device(&self, channel: Channel) -> Result {
+        let device = crate::device::create(channel).inspect_err(|_| self.remove(channel))?;
+        channel.set_device(Some(device));
+        // A device that is not registered is released, and its channel with it.
+        crate::device::register(device)
+    }
+
+    fn introduce_sub(&self, channel: Channel, primary: Channel) -> Result {
+        let device = primary.device().ok_or(ENODEV);
+        device
+            .and_then(|device| crate::device::directory::add(device, channel))
+            .inspect_err(|_| self.remove(channel))?;
+        channel.offer_to_driver(primary);
+        Ok(())
+    }
+
+    fn handle_rescind(&'static self, relid: u32) {
+        let found = {
+            let table = self.table.lock();
+            let channel = table.find(relid);
+            channel
+                .filter(|channel| channel.claim_rescind())
+                .map(Channel::hold)
+        };
+        let Some(held) = found else {
+            self.waiters.with(|waiters| waiters.forgive(relid));
+            return;
+        };
+        let channel = held.channel();
+        let work = move || self.finish_rescind(held.channel());
+        if self.queues.rescinds.try_spawn(GFP_KERNEL, work).is_err() {
+            // Without memory for the work it is still in the table, as nobody else has claimed it.
+            self.finish_rescind(channel);
+        }
+    }
+
+    /// Nothing comes out of the channel any more; its device goes, or its driver closes it. Sleeps.
+    pub(super) fn finish_rescind(&self, channel: Channel) {
+        channel.silence();
+        channel.set_rescinded();
+        while !channel.is_probed() {
+            fsleep(Delta::from_millis(1));
+        }
+        if let Some(device) = channel.device() {
+            if !channel.rescind_to_driver() {
+                crate::device::unregister(device);
+            }
+        } else if channel.primary().is_some() {
+            self.rescind_sub(channel);
+        }
+    }
+
+    fn rescind_sub(&self, channel: Channel) {
+        let is_closed = {
+            let _table = self.table.lock();
+            let is_closed = channel.is(State::Closed);
+            if !is_closed {
+                channel.rescind_done();
+            }
+            is_closed
+        };
+        if is_closed {
+            self.remove(channel);
+        }
+    }
+
+    /// Takes a channel out of the table, if it is there, and frees it. The host may use its number
+    /// for another. Sleeps.
+    pub(super) fn remove(&self, channel: Channel) {
+        if !self.table.lock().take(channel) {
+            return;
+        }
+        let relid = channel.relid_now();
+        if relid != NO_RELID {
+            self.release_relid(relid);
+        }
+        channel.release();
+    }
+
+    fn release_relid(&self, relid: u32) {
+        self.waiters.with(|waiters| waiters.forgive(relid));
+        if !self.is_connected() {
+            return;
+        }
+        let body = ChannelRelid {
+            relid: U32::new(relid),
+        };
+        if let Err(error) = self.post(&Message::RelidReleased(&body)) {
+            pr_err!("cannot give channel {} back: {}\n", relid, error.to_errno());
+        }
+    }
+}
+
+/// The device of this first channel is gone, and its driver has closed it. Sleeps.
+pub(crate) fn released(channel: Channel) {
+    if let Some(bus) = bus() {
+        channel.set_device(None);
+        bus.remove(channel);
+    }
+}
+
+/// Calls `f` with all channels of a device, the first one first. It must not sleep for long.
+pub(crate) fn each_of_device(primary: Channel, mut f: impl FnMut(Channel)) {
+    if let Some(bus) = bus() {
+        let table = bus.table.lock();
+        f(primary);
+        table.subs(primary).for_each(f);
+    }
+}
