@@ -16,8 +16,6 @@ mod channels;
 mod connection;
 mod counters;
 mod gpadls;
-#[cfg(feature = "fuzzing")]
-pub mod here;
 mod inbox;
 mod outbox;
 #[cfg(test)]

@@ -25,8 +25,6 @@
 //!   two targets a path, eight paths.
 
 pub mod fault;
-#[cfg(feature = "fuzzing")]
-pub mod here;
 mod port;
 mod request;
 mod resets;
