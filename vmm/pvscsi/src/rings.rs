@@ -274,7 +274,8 @@ mod tests {
             prop_assert_eq!(ring.read(&memory, index), Some(entry));
             let slot = u64::from(index % 256);
             let page = if slot < 128 { 0x9000 } else { 0x5000 };
-            let found = read(&memory, GuestAddress(page + slot % 128 * 32));
+            let found: Option<CompletionDescriptor> =
+                read(&memory, GuestAddress(page + slot % 128 * 32));
             prop_assert_eq!(found, Some(entry));
         }
     }

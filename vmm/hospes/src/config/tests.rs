@@ -115,6 +115,20 @@ fn the_whole_is_checked() {
             json!({"kernel": "k", "scsi": [{"type": "virtio", "id": "s0", "channels": 1}]}),
             "no channels",
         ),
+        (
+            json!({"kernel": "k", "scsi": [{"type": "pvscsi", "id": "s0", "queues": 1}]}),
+            "no queues",
+        ),
+        (
+            json!({"kernel": "k", "scsi": [{"type": "pvscsi", "id": "s0"}],
+                   "disk": [{"path": "p", "on": "s0", "target": 64}]}),
+            "target=64",
+        ),
+        (
+            json!({"kernel": "k", "scsi": [{"type": "pvscsi", "id": "s0"}],
+                   "fault": [{"on": "s0", "kind": "drop"}]}),
+            "type virtio",
+        ),
     ] {
         let error = machine(value).unwrap().check().unwrap_err();
         assert!(error.0.contains(key), "{error} does not name {key}");
@@ -142,6 +156,19 @@ fn a_machine_of_hyper_v_has_disks_on_vmbus() {
     good.check().unwrap();
     assert_eq!(good.vmbus_max_version, VmbusVersion::default());
     assert!(machine(json!({"kernel": "k", "vmbus_max_version": "6.0"})).is_err());
+}
+
+#[test]
+fn controllers_of_vmware_go_with_any_personality() {
+    for personality in ["kvm", "vmware", "hyperv"] {
+        let value = json!({
+            "kernel": "k",
+            "personality": personality,
+            "scsi": [{"type": "pvscsi", "id": "s0", "max_target": 255}],
+            "disk": [{"path": "%d", "on": "s0", "target": 6, "count": 250}],
+        });
+        machine(value).unwrap().check().unwrap();
+    }
 }
 
 /// Every key of an option exists in the JSON, and the other way round.
