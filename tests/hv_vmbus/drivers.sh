@@ -5,7 +5,7 @@
 # channels is done, or refused with the error that the C bus has for it, and what
 # lsvmbus reads is there.
 #
-# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M
+# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # limit: 240
 # order: last
