@@ -5,9 +5,10 @@
 # channels is done, or refused with the error that the C bus has for it, and what
 # lsvmbus reads is there.
 #
-# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M
+# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # limit: 240
+# order: last
 
 . /tests/lib.sh
 . /tests/vmbus.sh
@@ -67,15 +68,15 @@ check "what udev is told" grep -qx "MODALIAS=$(cat "$device/modalias")" "$device
 check "nothing is open" same "$(cat "$device/out_intr_mask" 2>&1 | grep -c Invalid)" 1
 check "read all files" read_all
 
-for driver in hv_utils hv_netvsc hv_balloon; do
+for driver in hv_utils hv_netvsc; do
 	check "$driver loads" child_load "$driver"
 	check "$driver has no device" [ -z "$(ls "$DRIVERS/$driver" 2>/dev/null | grep -- '-.*-.*-.*-')" ]
 done
 
 # Which driver a device is for.
-check "a GUID is needed" refused Invalid "$DRIVERS/hv_balloon/new_id" "ba6163d9"
-check "no braces" refused Invalid "$DRIVERS/hv_balloon/new_id" "{$SCSI}"
-check "no such id to remove" refused "No such device" "$DRIVERS/hv_balloon/remove_id" "$SCSI"
+check "a GUID is needed" refused Invalid "$DRIVERS/hv_netvsc/new_id" "ba6163d9"
+check "no braces" refused Invalid "$DRIVERS/hv_netvsc/new_id" "{$SCSI}"
+check "no such id to remove" refused "No such device" "$DRIVERS/hv_netvsc/remove_id" "$SCSI"
 check "another driver is forced" sh -c "echo nobody >$device/driver_override"
 check "storage driver loads" child_load hv_storvsc
 check "it is not the one" has_no_driver "$controller"
@@ -95,7 +96,7 @@ check "interrupts were counted" [ "$after" -gt "$before" ]
 
 # Moving a channel to another processor.
 channel=$(echo "$device"/channels/* | cut -d ' ' -f 1)
-check "not a number" refused "I/O error" "$channel/cpu" x
+check "not a number" refused "Input/output error" "$channel/cpu" x
 check "no such processor" refused Invalid "$channel/cpu" 4000
 if [ "$VCPUS" -gt 1 ]; then
 	check "offline processor" sh -c "echo 0 >/sys/devices/system/cpu/cpu$((VCPUS - 1))/online"
@@ -111,15 +112,15 @@ fi
 # A class that is added to a driver.
 check "storage driver unloads" child_unload hv_storvsc
 check "device has no driver" has_no_driver "$controller"
-check "a closed channel stays" refused "I/O error" "$device/channels/$(ls "$device/channels" | head -n 1)/cpu" 0
+check "a closed channel stays" refused "Input/output error" "$device/channels/$(ls "$device/channels" | head -n 1)/cpu" 0
 other=11111111-2222-3333-4444-555555555555
-check "an id is added" sh -c "echo $other >$DRIVERS/hv_balloon/new_id"
-check "once" refused "File exists" "$DRIVERS/hv_balloon/new_id" "$other"
-check "it is removed" sh -c "echo $other >$DRIVERS/hv_balloon/remove_id"
-check "once" refused "No such device" "$DRIVERS/hv_balloon/remove_id" "$other"
+check "an id is added" sh -c "echo $other >$DRIVERS/hv_netvsc/new_id"
+check "once" refused "File exists" "$DRIVERS/hv_netvsc/new_id" "$other"
+check "it is removed" sh -c "echo $other >$DRIVERS/hv_netvsc/remove_id"
+check "once" refused "No such device" "$DRIVERS/hv_netvsc/remove_id" "$other"
 
 # All leave, and all come back.
-for driver in hv_utils hv_netvsc hv_balloon; do
+for driver in hv_utils hv_netvsc; do
 	check "$driver unloads" child_unload "$driver"
 done
 check "bus unloads" bus_unload
@@ -130,3 +131,8 @@ check "disk is there" until_true 30 disks_there
 check "contents are unchanged" disk_verify 0 --direct
 check "storage driver unloads" child_unload hv_storvsc
 check "bus unloads" bus_unload
+
+# This one has no way out, nor has the bus below it.
+check "bus loads for good" bus_load
+check "hv_balloon loads" child_load hv_balloon
+check "hv_balloon has no device" [ -z "$(ls "$DRIVERS/hv_balloon" | grep -- '-.*-.*-.*-')" ]

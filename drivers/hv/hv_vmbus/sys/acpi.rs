@@ -68,7 +68,7 @@ impl Node {
         let status = unsafe {
             bindings::acpi_walk_resources(
                 self.handle(),
-                c"_CRS".as_ptr().cast_mut().cast(),
+                c"_CRS".as_char_ptr().cast_mut(),
                 Some(Walk::<F>::callback),
                 (&raw mut walk).cast(),
             )

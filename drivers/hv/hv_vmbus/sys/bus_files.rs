@@ -22,7 +22,7 @@ pub(super) static DRIVER_GROUPS: Constant<[*const bindings::attribute_group; 2]>
 
 static DRIVER_GROUP: Constant<bindings::attribute_group> = Constant(bindings::attribute_group {
     __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-        attrs_const: &raw const DRIVER_LIST.0 as _,
+        attrs_const: (&raw const DRIVER_LIST.0).cast(),
     },
     ..pin_init::zeroed()
 });
@@ -89,7 +89,7 @@ pub(super) static BUS_GROUPS: Constant<[*const bindings::attribute_group; 2]> =
 
 static BUS_GROUP: Constant<bindings::attribute_group> = Constant(bindings::attribute_group {
     __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-        attrs_const: &raw const BUS_LIST.0 as _,
+        attrs_const: (&raw const BUS_LIST.0).cast(),
     },
     ..pin_init::zeroed()
 });

@@ -119,10 +119,10 @@ extern "C" fn probe_callback(raw: *mut bindings::device) -> c_int {
     let (device, driver) = unsafe { bound(raw) };
     from_result(|| {
         directory::prepare(device)?;
-        // SAFETY: As above.
-        let probed = driver
-            .ok_or(ENODEV)
-            .and_then(|driver| unsafe { driver.probe(device) });
+        let probed = driver.ok_or(ENODEV).and_then(|driver| {
+            // SAFETY: As above.
+            unsafe { driver.probe(device) }
+        });
         probed.inspect_err(|error| {
             let name = device.channel().instance();
             pr_err!(
@@ -185,7 +185,7 @@ extern "C" fn uevent_callback(
         let size: c_int = 16;
         bindings::add_uevent_var(
             env,
-            c"MODALIAS=vmbus:%*phN".as_ptr().cast(),
+            c"MODALIAS=vmbus:%*phN".as_char_ptr(),
             size,
             class.0.as_ptr(),
         )

@@ -47,7 +47,7 @@ pub(crate) fn register(device: Device) -> Result {
         // Without memory for a name registration fails.
         bindings::dev_set_name(
             generic,
-            c"%pUl".as_ptr().cast(),
+            c"%pUl".as_char_ptr(),
             &raw const (*raw).dev_instance,
         );
         (*generic).bus = bus_type::as_raw();

@@ -117,7 +117,7 @@ pub(super) fn prepare(device: Device) -> Result {
         }
         let parent = &raw mut (*device.generic()).kobj;
         let channels =
-            bindings::kset_create_and_add(c"channels".as_ptr().cast(), core::ptr::null(), parent);
+            bindings::kset_create_and_add(c"channels".as_char_ptr(), core::ptr::null(), parent);
         if channels.is_null() {
             return Err(ENOMEM);
         }
@@ -168,7 +168,7 @@ unsafe fn make(channels: *mut bindings::kset, channel: Channel) -> Result {
     // integer.
     unsafe {
         (*kobj).kset = channels;
-        let format = c"%u".as_ptr().cast();
+        let format = c"%u".as_char_ptr();
         to_result(bindings::kobject_add(
             kobj,
             core::ptr::null_mut(),

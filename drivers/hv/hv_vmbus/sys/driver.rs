@@ -143,6 +143,7 @@ impl Driver {
     pub(super) unsafe fn remove(self, device: Device) {
         // SAFETY: Valid by the type invariant; then by the safety requirement.
         if let Some(remove) = unsafe { (*self.as_raw()).remove } {
+            // SAFETY: As above.
             unsafe { remove(device.as_raw()) };
         }
     }
@@ -153,6 +154,7 @@ impl Driver {
     pub(super) unsafe fn shutdown(self, device: Device) {
         // SAFETY: Valid by the type invariant; then by the safety requirement.
         if let Some(shutdown) = unsafe { (*self.as_raw()).shutdown } {
+            // SAFETY: As above.
             unsafe { shutdown(device.as_raw()) };
         }
     }

@@ -5,6 +5,11 @@
 //! Each has the requirements of the kernel's own function of that name: the channel is one that the
 //! bus has given to the driver, and lengths are those of what pointers point to.
 
+#![expect(
+    clippy::missing_safety_doc,
+    reason = "said once for all functions, above"
+)]
+
 use super::{
     bindings,
     ring::{

@@ -46,6 +46,10 @@ pub(crate) fn clear_handler() {
 }
 
 /// Handles the vector on this processor.
+///
+/// # Safety
+///
+/// Interrupts must be off, and the processor be set up.
 #[no_mangle]
 unsafe extern "C" fn vmbus_isr() {
     // SAFETY: Undone below, on the same processor.
@@ -130,6 +134,10 @@ unsafe fn schedule(channel: Channel) {
 
 /// Calls a channel's callback. If the host has added something after the last look, and was told
 /// that no signal is needed, it is called again.
+///
+/// # Safety
+///
+/// The tasklet must be that of a channel, whose address `data` is.
 pub(super) unsafe extern "C" fn on_channel_tasklet(data: c_ulong) {
     let raw = data as *mut bindings::vmbus_channel;
     // SAFETY: The tasklet is the channel's; who closes it waits for the tasklet.
@@ -151,6 +159,10 @@ pub(super) unsafe extern "C" fn on_channel_tasklet(data: c_ulong) {
 }
 
 /// Takes the message of this processor, or both.
+///
+/// # Safety
+///
+/// The tasklet must be that of a processor, the address of whose context `data` is.
 pub(super) unsafe extern "C" fn on_message_tasklet(data: c_ulong) {
     let context = data as *mut processor::Context;
     // SAFETY: The tasklet is the processor's, which has its pages until the tasklet was killed.

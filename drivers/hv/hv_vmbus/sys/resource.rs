@@ -29,7 +29,7 @@ impl Window {
             let mut resource = pin_init::zeroed::<bindings::resource>();
             resource.start = span.first;
             resource.end = span.last;
-            resource.name = c"hyperv mmio".as_ptr().cast();
+            resource.name = c"hyperv mmio".as_char_ptr();
             resource.flags = bindings::IORESOURCE_MEM as c_ulong;
             // SAFETY: `slot` is valid for writes.
             unsafe { slot.write(resource) };
