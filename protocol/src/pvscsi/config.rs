@@ -99,7 +99,7 @@ impl ControllerPage {
                 page: U32::new(Config::CONTROLLER_PAGE),
                 words: U16::new(Self::WORDS),
                 host_status: U16::new(HostStatus::SUCCESS.0),
-                scsi_status: U16::new(status::GOOD as u16),
+                scsi_status: U16::new(u16::from(status::GOOD)),
                 reserved: [U16::ZERO; 3],
             },
             node_wwn: U64::new(node_wwn),
