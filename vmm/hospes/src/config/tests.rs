@@ -127,7 +127,7 @@ fn the_whole_is_checked() {
         (
             json!({"kernel": "k", "scsi": [{"type": "pvscsi", "id": "s0"}],
                    "fault": [{"on": "s0", "kind": "drop"}]}),
-            "type virtio",
+            "on=s0: a pvscsi controller",
         ),
     ] {
         let error = machine(value).unwrap().check().unwrap_err();
