@@ -10,6 +10,7 @@ apart: it is started once more, and counted.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ from .cases import PATIENCE, Boot, Case, patience
 from .machine import Machine
 from .report import Progress, Verdict
 
+# What the VMM says when KVM gives up: no device of ours can bring that about.
+_KVM_TROUBLE = re.compile(r"KVM could not go on: .*")
 # Lines shown of a case that failed, counted from its end.
 _SCENE = 24
 
@@ -51,6 +54,8 @@ class Attempt:
             return f"level 1: {outer.fatal or outer.stalled}"
         if not self.report.booted:
             return "level 1 did not come as far as the guest"
+        if trouble := _KVM_TROUBLE.search(self.session.text("vmm.log")):
+            return trouble[0]
         if self.killed and not self.session.console.stat().st_size:
             return "the guest never said a word"
         return None

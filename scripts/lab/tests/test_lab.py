@@ -7,7 +7,8 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 
-from lab import cpu, debian, guest, host, job, surface, table, vmm
+from lab import (backend, cpu, debian, guest, host, job, ktap, matrix, surface, table,
+                 vmm)
 from lab.initramfs import Archive
 from lab.machine import Disks, Machine
 from lab.report import Summary, Verdict
@@ -188,3 +189,23 @@ class Counter(unittest.TestCase):
 
     def test_plausible(self):
         self.assertGreater(cpu.tsc_khz(0.01), 500_000)
+
+
+class Blame(unittest.TestCase):
+    """Whose fault it is that a nested guest has died."""
+
+    def _blame(self, nested: bool, said: str) -> str | None:
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / "vmm.log").write_text(said)
+            (Path(directory) / "console").write_text("up\n")
+            session = backend.Session(None, Path(directory), nested)
+            report = replace(job.parse(""), booted=True)
+            return matrix.Attempt(ktap.Stream(), report, None, session, 1.0, []).lab_death
+
+    def test_kvm_that_gives_up(self):
+        said = "hospes: error: vCPU 0: KVM could not go on: internal error 3, an exit\n"
+        self.assertIn("internal error 3", self._blame(True, said))
+        self.assertIsNone(self._blame(False, said))
+
+    def test_a_vmm_that_fails(self):
+        self.assertIsNone(self._blame(True, "hospes: error: disk0: no such file\n"))
