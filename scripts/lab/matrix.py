@@ -25,7 +25,7 @@ from .cases import PATIENCE, Boot, Case, patience
 from .machine import Machine
 from .report import Progress, Verdict
 
-# What the VMM says when KVM gives up: no device of ours can bring that about.
+# What the VMM says when KVM gives up, which is taken for the emulator's doing.
 _KVM_TROUBLE = re.compile(r"KVM could not go on: .*")
 # Lines shown of a case that failed, counted from its end.
 _SCENE = 24
