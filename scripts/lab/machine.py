@@ -112,7 +112,7 @@ class Machine:
     def __str__(self) -> str:
         if self.module == "none":
             return f"{self.vmm}, {self.kernel} kernel"
-        driver = "Rust" if self.driver == "rust" else "C"
+        driver = f"{'Rust' if self.driver == 'rust' else 'C'} {self.module}"
         driver += " on the Rust bus" if self.bus == "rust" else ""
         return f"{driver}, {self.vmm}, {self.kernel}, {self.vcpus} vCPU, {self.disks.text}"
 

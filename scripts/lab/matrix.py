@@ -3,8 +3,12 @@
 
 Cases of one machine share a boot. When a guest dies, the case that ran has
 failed, and the ones after it get a fresh boot. A nested machine that dies in
-the lab's own way - level 1 stalls, or its guest never says a word - is told
-apart: it is started once more, and counted.
+the lab's own way - level 1 stalls, or KVM gives up in it - is told apart: it is
+started once more, and counted; so is any machine that goes silent before its
+first case, when no driver under test has been loaded. A case whose nested guest
+just stops, with nothing in any log, is run once more, too: an event that the
+processor's emulation loses or delivers twice looks like that. A case that stops a
+second time has failed, and those that did not are counted.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ class Attempt:
     @property
     def lab_death(self) -> str | None:
         """Why the lab, not the guest, is to blame."""
+        if self.killed and not self.stream.started and not self.stream.fatal:
+            return f"{self.killed}, before any case"
         if not self.session.nested:
             return None
         outer = ktap.Stream()
@@ -56,9 +62,13 @@ class Attempt:
             return "level 1 did not come as far as the guest"
         if trouble := _KVM_TROUBLE.search(self.session.text("vmm.log")):
             return trouble[0]
-        if self.killed and not self.session.console.stat().st_size:
-            return "the guest never said a word"
         return None
+
+    @property
+    def hung(self) -> bool:
+        """Whether a nested guest went silent, and nothing anywhere says why."""
+        stopped = self.killed or self.report.status == 0
+        return bool(self.session.nested and stopped and not self.stream.fatal)
 
 
 @dataclass
@@ -89,6 +99,7 @@ class Runner:
     def _until_decided(self, boot: Boot) -> Iterator[Verdict]:
         waiting = list(boot.cases)
         boots = 0
+        hung: dict[str, str] = {}
         while waiting:
             boots += 1
             directory = self.out / (boot.slug if boots == 1 else f"{boot.slug}.{boots}")
@@ -98,7 +109,13 @@ class Runner:
                 reason = f"no case ran: {death(attempt)}"
                 verdicts = [_verdict(case, boot.machine, False, reason, directory)
                             for case in waiting]
+            last = verdicts[-1]
+            if last.hung and last.name not in hung:
+                hung[last.name] = last.reason
+                self.progress.say(f"{boot.slug}: {last.name} stopped, once more: {last.reason}")
+                verdicts.pop()
             for verdict in verdicts:
+                verdict.repeated = hung.get(verdict.name, "")
                 self.progress.verdict(verdict)
                 yield verdict
             waiting = waiting[len(verdicts) :]
@@ -177,11 +194,10 @@ def _append(boot: Boot) -> str:
 
 
 def _limits(cases: list[Case], machine: Machine, nested: bool) -> watch.Limits:
-    boot = 180 if nested else 90
     scale = patience(machine.kernel)
-    boot = scale * (boot + len(machine.disks))  # The job fills them first.
+    boot = scale * ((180 if nested else 90) + len(machine.disks))  # The job fills them first.
     total = boot + scale * (sum(case.limit for case in cases) + 60)
-    return watch.Limits(boot=boot, case=scale * 20, end=scale * 120, total=total)
+    return watch.Limits(word=boot // 2, boot=boot, case=scale * 20, end=scale * 120, total=total)
 
 
 def judge(attempt: Attempt, cases: list[Case], machine: Machine,
@@ -203,6 +219,7 @@ def judge(attempt: Attempt, cases: list[Case], machine: Machine,
         verdict.seconds = (run.ended or run.started) - run.started
         if run.result is None:
             verdict.reason = death(attempt)
+            verdict.hung = attempt.hung
             verdict.scene = attempt.stream.scene or run.lines[-_SCENE:]
             yield verdict
             return

@@ -14,6 +14,9 @@ from .gist import gist
 from .ktap import Result, Stream
 from .machine import Machine
 
+# Characters of a line in a list of failures.
+_SHORT = 240
+
 
 @dataclass
 class Verdict:
@@ -29,6 +32,8 @@ class Verdict:
     subtests: list[Result] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     scene: list[str] = field(default_factory=list)  # what to show of a failure
+    hung: bool = False  # the guest went silent, and nothing says why
+    repeated: str = ""  # why a first boot did not decide it
 
     @property
     def title(self) -> str:
@@ -42,6 +47,7 @@ class Verdict:
             "ok": self.ok,
             "skip": self.skip,
             "reason": self.reason,
+            "repeated": self.repeated,
             "seconds": round(self.seconds, 2),
             "log": self.log,
             "subtests": [{"name": one.name, "ok": one.ok} for one in self.subtests],
@@ -95,8 +101,10 @@ class Summary:
         """The last line of a run."""
         failed = sum(not one.ok for one in self.verdicts)
         skipped = sum(one.skip is not None for one in self.verdicts)
+        repeated = sum(bool(one.repeated) for one in self.verdicts)
         text = f"{len(self.verdicts) - failed - skipped} passed, {failed} failed"
-        return f"{text}, {skipped} skipped" if skipped else text
+        text += f", {skipped} skipped" if skipped else ""
+        return f"{text}, {repeated} repeated" if repeated else text
 
     @property
     def failed(self) -> bool:
@@ -104,12 +112,20 @@ class Summary:
         return not self.verdicts or any(not one.ok for one in self.verdicts)
 
     def tell(self, progress: Progress) -> None:
-        """Failures, skips and the lab's own faults, once more, where nobody overlooks them."""
-        for death in self.lab.get("lab_deaths") or []:
-            progress.say(f"the lab itself failed, boot repeated: {death}")
+        """Failures, skips and the lab's own faults, once more, where nobody overlooks them.
+
+        A line for each comes last: all that is left where only an end is kept.
+        """
         for verdict in self.verdicts:
             if verdict.skip or not verdict.ok:
                 progress.verdict(verdict, brief=True)
+        for death in self.lab.get("lab_deaths") or []:
+            progress.say(f"the lab itself failed, boot repeated: {death}"[:_SHORT])
+        for verdict in self.verdicts:
+            if verdict.repeated:
+                progress.say(f"repeated: {verdict.title}: {verdict.repeated}"[:_SHORT])
+            if not verdict.ok:
+                progress.say(f"FAIL {verdict.title}: {verdict.reason}"[:_SHORT])
 
     def write(self, out: Path) -> None:
         """Leaves results.json and results.ktap."""

@@ -40,6 +40,7 @@ class Tail:
 class Limits:
     """Seconds."""
 
+    word: int  # until the guest's kernel says anything
     boot: int  # until the guest says that it runs cases
     case: int  # added to a case's own limit, which the guest enforces itself
     end: int  # from the last case to the end of everything
@@ -69,7 +70,7 @@ def follow(
             progress()
         if not running:
             return None
-        over = _over(stream, limits, now - started, now - changed)
+        over = _over(stream, limits, console.bytes, now - started, now - changed)
         if over:
             kill(process)
             for line in console.lines():
@@ -78,10 +79,13 @@ def follow(
         time.sleep(0.1)
 
 
-def _over(stream: Stream, limits: Limits, total: float, unchanged: float) -> str | None:
+def _over(stream: Stream, limits: Limits, said: int, total: float,
+          unchanged: float) -> str | None:
     """Which limit is exceeded."""
     if total > limits.total:
         return f"the machine ran for more than {limits.total} s"
+    if not said and total > limits.word:
+        return f"the guest did not say a word within {limits.word} s"
     if not stream.started and unchanged > limits.boot:
         return f"no guest after {limits.boot} s"
     if stream.running and unchanged > stream.running.limit + limits.case:

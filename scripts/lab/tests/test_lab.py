@@ -6,9 +6,10 @@ import tempfile
 import unittest
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
-from lab import (backend, cpu, debian, guest, host, job, ktap, matrix, surface, table,
-                 vmm)
+from lab import (backend, cases, cpu, debian, guest, host, job, ktap, matrix, surface, table,
+                 vmm, watch)
 from lab.initramfs import Archive
 from lab.machine import Disks, Machine
 from lab.report import Summary, Verdict
@@ -161,6 +162,8 @@ class Reports(unittest.TestCase):
         self.assertEqual(Summary(verdicts, {}).line(), "1 passed, 1 failed, 1 skipped")
         self.assertEqual(Summary(verdicts[:1], {}).line(), "1 passed, 0 failed")
         self.assertTrue(Summary([], {}).failed)
+        again = [Verdict("a", True, repeated="why"), Verdict("b", True)]
+        self.assertEqual(Summary(again, {}).line(), "2 passed, 0 failed, 1 repeated")
 
     def test_table_between_markers(self):
         verdicts = [Verdict("g/a", ok, machine=Machine("m", driver, "qemu"))
@@ -189,6 +192,84 @@ class Counter(unittest.TestCase):
 
     def test_plausible(self):
         self.assertGreater(cpu.tsc_khz(0.01), 500_000)
+
+
+class Patience(unittest.TestCase):
+    """When a machine is given up."""
+
+    LIMITS = watch.Limits(word=10, boot=20, case=5, end=30, total=100)
+
+    def _over(self, lines: list[str], said: int, total: float, unchanged: float) -> str | None:
+        stream = ktap.Stream()
+        for line in lines:
+            stream.feed(line, 0.0)
+        return watch._over(stream, self.LIMITS, said, total, unchanged)
+
+    def test_silence_is_given_up_earlier_than_a_slow_boot(self):
+        self.assertIn("did not say a word", self._over([], 0, 11, 11))
+        self.assertIsNone(self._over([], 1, 11, 11))
+        self.assertIn("no guest", self._over([], 1, 21, 21))
+
+    def test_a_case_has_its_own_limit(self):
+        lines = ["KTAP version 1", "# case g/a limit=60"]
+        self.assertIsNone(self._over(lines, 1, 70, 64))
+        self.assertIn("no result", self._over(lines, 1, 70, 66))
+        self.assertIn("ran for more", self._over(lines, 1, 101, 1))
+
+
+class Again(unittest.TestCase):
+    """A nested guest that stops without a word gets a second boot, and no third."""
+
+    MACHINE = Machine("m", "rust", "hospes")
+    CASES = [cases.Case("g/a", Path("a"), "a", (MACHINE,)),
+             cases.Case("g/b", Path("b"), "b", (MACHINE,))]
+
+    def _run(self, *boots: list[str], nested: bool = True) -> list[Verdict]:
+        """The verdicts if the guests' consoles hold this, one boot after another."""
+        runner = matrix.Runner(None, Path("/nonexistent"), mock.Mock(), 1)
+        with tempfile.TemporaryDirectory() as directory:
+            runner.out = Path(directory)
+            boots = [self._attempt(Path(directory), lines, nested) for lines in boots]
+            runner.attempt = mock.Mock(side_effect=boots)
+            boot = cases.Boot(self.MACHINE, self.CASES)
+            (Path(directory) / boot.slug).mkdir()
+            for number in range(2, 5):
+                (Path(directory) / f"{boot.slug}.{number}").mkdir()
+            return list(runner._until_decided(boot))
+
+    def _attempt(self, directory: Path, lines: list[str], nested: bool) -> matrix.Attempt:
+        stream = ktap.Stream()
+        for line in lines:
+            stream.feed(line, 0.0)
+        ended = "# end" in lines
+        (directory / "vmm.log").touch()
+        report = replace(job.parse(""), booted=True, ended=ended, status=0 if ended else None)
+        session = backend.Session(None, directory, nested)
+        killed = None if ended else "no result"
+        return matrix.Attempt(stream, report, killed, session, 1.0, [])
+
+    FIRST = ["KTAP version 1", "# case g/a limit=60"]
+    SECOND = ["KTAP version 1", "# case g/b limit=60"]
+    DONE = ["KTAP version 1", "# case g/a limit=60", "ok 1 g/a", "# case g/b limit=60",
+            "ok 2 g/b", "# end"]
+
+    def test_second_boot_decides(self):
+        first, second = self._run(self.FIRST, self.DONE)
+        self.assertEqual((first.ok, first.repeated, second.ok, second.repeated),
+                         (True, "no result", True, ""))
+
+    def test_two_silences_are_a_failure(self):
+        first, second = self._run(self.FIRST, self.FIRST, [*self.SECOND, "ok 1 g/b", "# end"])
+        self.assertEqual((first.ok, second.ok, second.repeated), (False, True, ""))
+
+    def test_a_guest_that_says_why_has_failed(self):
+        oops = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+        first, second = self._run([*self.FIRST, oops], [*self.SECOND, "ok 1 g/b", "# end"])
+        self.assertEqual((first.ok, first.repeated, second.ok), (False, "", True))
+
+    def test_only_nested_ones(self):
+        first, second = self._run(self.FIRST, [*self.SECOND, "ok 1 g/b", "# end"], nested=False)
+        self.assertEqual((first.ok, second.ok), (False, True))
 
 
 class Blame(unittest.TestCase):
