@@ -4,7 +4,8 @@
 # hypervisor, and uses what it is offered: the clock page or its register, timers in
 # direct mode, hypercalls.
 #
-# machine: vmm=hospes kernel=stock vcpus=1,2
+# machine: vmm=hospes kernel=stock vcpus=2
+# machine: vmm=hospes kernel=stock vcpus=1 set=long
 # machine: vmm=hospes kernel=lab vcpus=2 set=long
 # hospes: --personality hyperv
 # limit: 90

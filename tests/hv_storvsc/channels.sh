@@ -4,7 +4,8 @@
 # processor; all of them are opened, I/O goes by several, and after the driver has
 # been unloaded and loaded again they are as many as before.
 #
-# machine: module=hv_storvsc driver=c,rust vmm=hospes kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=hv_storvsc driver=c vmm=hospes kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=hv_storvsc driver=c,rust vmm=hospes kernel=lab vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=hv_storvsc driver=c,rust bus=rust vmm=hospes kernel=lab vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # limit: 240

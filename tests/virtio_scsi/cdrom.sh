@@ -3,7 +3,8 @@
 # A CD-ROM drive: its disc is mounted and read, the guest locks, opens and closes
 # the tray, and discs are changed from outside.
 #
-# machine: module=virtio_scsi driver=rust vmm=hospes,qemu kernel=stock vcpus=1 disks=1x4M+cd
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+cd
+# machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=1 disks=1x4M+cd
 # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1 disks=1x4M+cd set=long
 # host: yes
 # limit: 120

@@ -5,7 +5,8 @@
 # whatever else is asked of the device it can be unloaded, and after that and a
 # new load everything works.
 #
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=3x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M set=long
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
 # limit: 400

@@ -6,12 +6,14 @@
 # stands still for a while loses nothing.
 #
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=virtio_scsi driver=c vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare set=long
 # machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=2x4M+2x2M:spare
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=2x4M+2x2M:spare
-# machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=hv_storvsc driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=hv_storvsc driver=c,rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare

@@ -9,7 +9,8 @@
 # the order of the segments. The other way round, a kernel that does not make
 # protection information leaves it to the device, which reads back the same.
 #
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=1x4M:pi1+1x2M:pi3+1x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M:pi1+1x2M:pi3+1x2M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=1x4M:pi1+1x2M:pi3+1x2M set=long
 # machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=1x4M:pi1+1x2M:pi3+1x2M set=long
 # limit: 180
 

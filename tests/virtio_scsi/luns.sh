@@ -4,7 +4,7 @@
 # what is written to one at the same time as to all others stays its own.
 #
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=64x1M
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=64x1M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=2 disks=64x1M
 # machine: module=virtio_scsi driver=rust,c vmm=qemu kernel=stock,lab vcpus=4 disks=64x1M set=long
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=2 disks=64x1M set=long
 # machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=2 disks=64x1M set=long

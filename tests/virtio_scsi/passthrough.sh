@@ -6,7 +6,7 @@
 #
 # The host is level 1, and the device the disk of scsi_debug there.
 #
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=1x4M+pass
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+pass
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+pass set=long
 # host: yes
 # alone: yes

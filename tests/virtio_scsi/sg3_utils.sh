@@ -4,7 +4,8 @@
 # with, find a disk of ours well formed: pages, capabilities, and every command
 # that says it is supported, with the data that it moves.
 #
-# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M
+# machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # programs: sg_*
 # limit: 400
