@@ -10,8 +10,9 @@
 //! | command | value |
 //! |---|---|
 //! | 1 | a phase begins: all counts go to that number from here on |
-//! | 2, 3 | first address, size of the code of the module that is looked at |
+//! | 2, 3 | first address, size of the code of a module that is looked at; it is one with those before |
 //! | 4 | no phase: nothing is counted |
+//! | 5, 6 | first address, end of that kernel's entry code |
 //!
 //! At the end of every phase its counts are appended to the file named by the
 //! argument `out=FILE`:
@@ -22,13 +23,15 @@
 //! ```
 //!
 //! *Exclusive* counts are of the module's own code, *inclusive* ones of that and of
-//! whatever runs until the module returns to its caller. Where a processor runs
+//! whatever runs until the module returns to its caller, but for interrupts, which
+//! nobody calls: they come through the entry code. Where a processor runs
 //! guests itself (SVM), what is between VMRUN and the exit is *guest*, the rest
 //! *host*; elsewhere all is host. The module belongs to the side that said where
 //! it is.
 //!
 //! The processor must be the only one: nothing here is locked.
 
+mod calls;
 mod instruction;
 mod machine;
 mod sys;

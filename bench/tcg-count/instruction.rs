@@ -19,6 +19,8 @@ pub enum Kind {
     Call,
     /// A near return.
     Return,
+    /// The end of an interrupt or an exception.
+    Iret,
     /// SVM: the guest runs from here to the next instruction.
     Vmrun,
     /// Anything else.
@@ -44,6 +46,7 @@ pub fn kind(bytes: &[u8]) -> Kind {
         Some([0xe8, ..]) => Kind::Call,
         Some([0xff, modrm, ..]) if (modrm >> 3) & 7 == 2 => Kind::Call,
         Some([0xc3] | [0xc2, ..]) => Kind::Return,
+        Some([0xcf]) => Kind::Iret,
         _ => Kind::Other,
     }
 }
@@ -63,6 +66,7 @@ mod tests {
         assert_eq!(kind(&[0x41, 0xff, 0xd3]), Kind::Call);
         assert_eq!(kind(&[0xff, 0xe0]), Kind::Other);
         assert_eq!(kind(&[0xf3, 0xc3]), Kind::Return);
+        assert_eq!(kind(&[0x48, 0xcf]), Kind::Iret);
         assert_eq!(kind(&[0x0f, 0x01, 0xd8]), Kind::Vmrun);
         assert_eq!(kind(&[]), Kind::Other);
     }

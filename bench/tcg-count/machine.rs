@@ -7,11 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 
-/// Calls that are remembered. Those further out are forgotten: tasks that are
-/// switched away leave theirs behind.
-const MOST_CALLS: usize = 1024;
-/// How far down a return looks for its call: tasks and exceptions get between.
-const NEAR: usize = 64;
+use crate::calls::{Calls, Place};
 
 /// A translated block.
 #[derive(Debug, Default)]
@@ -26,6 +22,8 @@ pub struct Block {
     pub calls: bool,
     /// Whether the last one is a return.
     pub returns: bool,
+    /// Whether the last one ends an interrupt or an exception.
+    pub resumes: bool,
     inclusive: Cell<u64>,
     exclusive: Cell<u64>,
     total: Cell<u64>,
@@ -35,9 +33,12 @@ pub struct Block {
 pub struct Machine {
     out: RefCell<BufWriter<File>>,
     blocks: RefCell<Vec<&'static Block>>,
-    module: RefCell<Range<u64>>,
-    /// Whether the module is a guest's: then the host's kernel, which may have other
-    /// code at the same addresses, has no part in what is counted of it.
+    /// The code that is looked at, of one module or of several.
+    modules: RefCell<Vec<Range<u64>>>,
+    /// Where that kernel's interrupts, exceptions and system calls begin and end.
+    entries: RefCell<Range<u64>>,
+    /// Whether the modules are a guest's: then the host's kernel, which may have other
+    /// code at the same addresses, has no part in what is counted of them.
     in_guest: Cell<bool>,
     phase: Cell<Option<u64>>,
     guest: Cell<u64>,
@@ -48,23 +49,14 @@ pub struct Machine {
     guest_calls: RefCell<Calls>,
 }
 
-/// The calls that have not returned yet.
-#[derive(Default)]
-struct Calls {
-    /// Return addresses, the outermost first.
-    stack: Vec<u64>,
-    /// How many there were when the module was entered.
-    entered: Option<usize>,
-    last: Option<&'static Block>,
-}
-
 impl Machine {
     /// A processor whose counts go to a file.
     pub fn new(path: &str) -> io::Result<Self> {
         Ok(Self {
             out: RefCell::new(BufWriter::new(File::create(path)?)),
             blocks: RefCell::default(),
-            module: RefCell::new(0..0),
+            modules: RefCell::default(),
+            entries: RefCell::new(0..0),
             in_guest: Cell::new(false),
             phase: Cell::new(None),
             guest: Cell::new(0),
@@ -91,22 +83,41 @@ impl Machine {
             return;
         }
         let guest = self.exit.get().is_some();
-        let is_module = guest == self.in_guest.get() && self.module.borrow().contains(&block.start);
+        let place = self.place(block.start, guest);
         let calls = if guest {
             &self.guest_calls
         } else {
             &self.host_calls
         };
-        let inside = calls.borrow_mut().step(block, is_module);
+        let inside = calls.borrow_mut().step(block, place);
         let count = |cell: &Cell<u64>| cell.set(cell.get().wrapping_add(block.instructions));
         count(&block.total);
         count(if guest { &self.guest } else { &self.host });
-        if is_module {
+        if place == Place::Module {
             count(&block.exclusive);
         }
         if inside {
             count(&block.inclusive);
         }
+    }
+
+    /// What an address of a guest, or of the host, belongs to.
+    fn place(&self, address: u64, guest: bool) -> Place {
+        if guest != self.in_guest.get() {
+            return Place::Other;
+        }
+        if self
+            .modules
+            .borrow()
+            .iter()
+            .any(|module| module.contains(&address))
+        {
+            return Place::Module;
+        }
+        if self.entries.borrow().contains(&address) {
+            return Place::Entry;
+        }
+        Place::Other
     }
 
     /// VMRUN is executed; the guest's exit leads to `exit`.
@@ -126,14 +137,17 @@ impl Machine {
                 self.phase.set(Some(value));
             }
             2 => {
-                *self.module.borrow_mut() = value..value;
+                self.modules.borrow_mut().push(value..value);
                 self.in_guest.set(self.exit.get().is_some());
             }
             3 => {
-                let mut module = self.module.borrow_mut();
-                module.end = module.start.saturating_add(value);
+                if let Some(module) = self.modules.borrow_mut().last_mut() {
+                    module.end = module.start.saturating_add(value);
+                }
             }
             4 => self.finish(),
+            5 => *self.entries.borrow_mut() = value..value,
+            6 => self.entries.borrow_mut().end = value,
             _ => {}
         }
     }
@@ -166,117 +180,26 @@ impl Machine {
     }
 }
 
-impl Calls {
-    /// Follows the processor into a block; says whether the module is running or
-    /// something that it called.
-    fn step(&mut self, block: &'static Block, is_module: bool) -> bool {
-        match self.last.replace(block) {
-            Some(last) if last.calls => self.push(last.end),
-            Some(last) if last.returns => self.pop(block.start),
-            _ => {}
-        }
-        let is_kernel = block.start >> 63 != 0;
-        if !is_kernel || self.entered.is_some_and(|depth| self.stack.len() < depth) {
-            self.entered = None;
-        }
-        if is_module && self.entered.is_none() {
-            self.entered = Some(self.stack.len());
-        }
-        self.entered.is_some()
-    }
-
-    fn push(&mut self, address: u64) {
-        if self.stack.len() >= MOST_CALLS {
-            let half = MOST_CALLS / 2;
-            self.stack.drain(..half);
-            self.entered = self.entered.map(|depth| depth.saturating_sub(half));
-        }
-        self.stack.push(address);
-    }
-
-    /// Takes away the call that returns to `address`, and what is inside of it.
-    fn pop(&mut self, address: u64) {
-        let near = self.stack.len().saturating_sub(NEAR);
-        let found = self
-            .stack
-            .get(near..)
-            .and_then(|top| top.iter().rposition(|at| *at == address));
-        if let Some(position) = found {
-            self.stack.truncate(near + position);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const KERNEL: u64 = 1 << 63;
 
-    fn block(start: u64, calls: bool, returns: bool) -> &'static Block {
+    fn block(start: u64) -> &'static Block {
         let start = KERNEL + start;
         Box::leak(Box::new(Block {
             start,
             end: start + 1,
             instructions: 1,
-            calls,
-            returns,
             ..Block::default()
         }))
-    }
-
-    /// Whether each block counts as inside; the module is at 100 to 199.
-    fn inside(blocks: &[(u64, bool, bool)]) -> Vec<bool> {
-        let mut calls = Calls::default();
-        let is_module = |start: u64| (100..200).contains(&start);
-        blocks
-            .iter()
-            .map(|(start, c, r)| calls.step(block(*start, *c, *r), is_module(*start)))
-            .collect()
-    }
-
-    #[test]
-    fn what_the_module_calls_is_inside() {
-        let run = [
-            (1, true, false),
-            (100, true, false),
-            (50, false, true),
-            (101, false, true),
-            (2, false, false),
-        ];
-        assert_eq!(inside(&run), [false, true, true, true, false]);
-    }
-
-    #[test]
-    fn a_jump_into_the_module_ends_with_the_return_to_the_caller() {
-        // 1 calls 50, which jumps to 100, which returns to 2.
-        let run = [
-            (1, true, false),
-            (50, false, false),
-            (100, false, true),
-            (2, false, false),
-        ];
-        assert_eq!(inside(&run), [false, false, true, false]);
-    }
-
-    #[test]
-    fn a_call_back_into_the_module_stays_inside() {
-        let run = [
-            (1, true, false),
-            (100, true, false),
-            (50, true, false),
-            (110, false, true),
-            (51, false, true),
-            (101, false, true),
-            (2, false, false),
-        ];
-        assert_eq!(inside(&run), [false, true, true, true, true, true, false]);
     }
 
     #[test]
     fn the_host_has_no_part_in_a_guests_module() {
         let machine = Machine::new("/dev/null").unwrap();
-        let (module, exit) = (block(100, false, false), block(1, false, false));
+        let (module, exit) = (block(100), block(1));
         machine.enter_guest(exit.start);
         machine.mark(2, KERNEL + 100);
         machine.mark(3, 100);
@@ -286,5 +209,23 @@ mod tests {
         machine.execute(module);
         assert_eq!(module.exclusive.get(), 1);
         assert_eq!((machine.guest.get(), machine.host.get()), (1, 2));
+    }
+
+    #[test]
+    fn several_modules_are_one() {
+        let machine = Machine::new("/dev/null").unwrap();
+        for start in [100, 300] {
+            machine.mark(2, KERNEL + start);
+            machine.mark(3, 10);
+        }
+        machine.mark(5, KERNEL + 50);
+        machine.mark(6, KERNEL + 60);
+        let place = |at| machine.place(KERNEL + at, false);
+        assert_eq!(
+            [100, 309, 310].map(place),
+            [Place::Module, Place::Module, Place::Other]
+        );
+        assert_eq!([50, 60].map(place), [Place::Entry, Place::Other]);
+        assert_eq!(machine.place(KERNEL + 100, true), Place::Other);
     }
 }

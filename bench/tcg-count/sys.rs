@@ -124,6 +124,7 @@ extern "C" fn on_translate(raw: *mut RawBlock, data: *mut c_void) {
         last = kind;
     }
     (block.calls, block.returns) = (last == Kind::Call, last == Kind::Return);
+    block.resumes = last == Kind::Iret;
     let block = machine.add(block);
     let data = leak(Hook::Block(machine, block));
     // SAFETY: `data` is a hook that lives for ever, which is what the callback takes.

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """Measurements: our drivers against their C twins, our VMM against QEMU.
 
-`virtio_scsi` and `vmm` are what can be measured; `machines` starts what is
-measured, `counts` reads what was counted, `marks` makes the programs by which a
-guest says what it is doing, `rows` is the result.
+`virtio_scsi`, `vmw_pvscsi`, `hv_storvsc` and `vmm` are what can be measured;
+`emulated` measures a driver on QEMU's controller, `nested` starts guests under KVM;
+`guests` and `load` are what is started, `counts` reads what was counted, `marks`
+makes the programs by which a guest says what it is doing, `rows` is the result.
 """
 
 from __future__ import annotations
 
-from . import rows, virtio_scsi, vmm
+from . import hv_storvsc, rows, virtio_scsi, vmm, vmw_pvscsi
 
 WHAT = {
     "virtio_scsi": virtio_scsi.run,
     # The parts of that, for whoever changes the driver.
-    "virtio_scsi_instructions": virtio_scsi.instructions,
-    "virtio_scsi_exits": virtio_scsi.exits,
+    "virtio_scsi_instructions": virtio_scsi.INSTRUCTIONS,
+    "virtio_scsi_exits": virtio_scsi.EXITS,
     "vmm": vmm.run,
+    "hv_storvsc": hv_storvsc.run,
+    # Both modules are measured at once.
+    "hv_vmbus": hv_storvsc.run,
+    "vmw_pvscsi": vmw_pvscsi.run,
 }
 
 __all__ = ["WHAT", "rows"]

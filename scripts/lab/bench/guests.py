@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import modules
@@ -15,23 +16,42 @@ from . import load, marks
 COMMAND_LINE = "console=ttyS0 loglevel=3 panic=-1 mitigations=off nokaslr"
 
 
-def loaded(parts: Parts, driver: str, module: str, count: int, symbols: bool = False) -> bytes:
-    """A guest that puts the loads on the first disk of `module`, ours (`rust`) or
-    the kernel's own (`c`)."""
+@dataclass(frozen=True)
+class Subject:
+    """A driver whose work is measured: ours (`rust`) or the kernel's own (`c`)."""
+
+    module: str
+    driver: str
+    kernel: str = "stock"
+    bus: str = ""  # the same of hv_vmbus, where that is measured with it
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """Whose each module is that counts as the driver."""
+        return {"hv_vmbus": self.bus, self.module: self.driver} if self.bus else {
+            self.module: self.driver}
+
+    def __str__(self) -> str:
+        return f"{self.driver}_on_{self.bus}" if self.bus else self.driver
+
+
+def loaded(parts: Parts, subject: Subject, count: int, symbols: bool = False) -> bytes:
+    """A guest that puts the loads on the first disk of the driver's."""
     archive = _base(parts)
     archive.add_program(parts.tools / "ioload")
-    tree = modules.tree(parts.kernels["stock"])
-    order = tree.closure([*BASE_MODULES, *DISK_MODULES, module])
+    tree = modules.tree(parts.kernels[subject.kernel])
+    order = tree.closure([*BASE_MODULES, *DISK_MODULES, subject.module])
+    measured = {name: _module(parts, subject.kernel, name, driver)
+                for name, driver in subject.measured.items()}
     for name in order:
-        archive.add(f"modules/{name}.ko", tree.read(name) if name != module
-                    else measured(parts, driver, module))
+        archive.add(f"modules/{name}.ko", measured.get(name) or tree.read(name))
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
-    archive.add("modules/measured", f"{module}\n")
+    archive.add("modules/measured", "".join(f"{name}\n" for name in measured))
     archive.add("modules/value_at", f"{marks.VALUE_AT}\n")
     if symbols:
         archive.add("modules/symbols", "")
-    size = text_size(measured(parts, driver, module))
-    for name, data in load.programs(count, size).items():
+    sizes = {name: text_size(data) for name, data in measured.items()}
+    for name, data in load.programs(count, sizes).items():
         archive.add(f"bin/{name}", data, 0o755)
     archive.add("phases", load.script(count))
     return archive.finish()
@@ -51,11 +71,11 @@ def _base(parts: Parts) -> Archive:
     return archive
 
 
-def measured(parts: Parts, driver: str, module: str) -> bytes:
+def _module(parts: Parts, kernel: str, module: str, driver: str) -> bytes:
     """The module's object file."""
     if driver == "c":
-        return modules.tree(parts.kernels["stock"]).read(module)
-    return modules.stripped(next(parts.modules["stock"].rglob(f"{module}.ko")))
+        return modules.tree(parts.kernels[kernel]).read(module)
+    return modules.stripped(next(parts.modules[kernel].rglob(f"{module}.ko")))
 
 
 def text_size(module: bytes) -> int:

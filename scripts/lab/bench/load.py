@@ -59,13 +59,17 @@ def pairs(count: int) -> Iterator[Pair]:
             number += 2
 
 
-def programs(count: int, module_size: int) -> dict[str, bytes]:
-    """The marks that a guest needs, by their names in it."""
+def programs(count: int, sizes: dict[str, int]) -> dict[str, bytes]:
+    """The marks that a guest needs, by their names in it; `sizes` are of modules."""
     found = {f"mark{load.number}": marks.program(marks.PHASE, load.number)
              for pair in pairs(count) for load in (pair.short, pair.long)}
     found["mark_end"] = marks.program(marks.END)
-    found["mark_size"] = marks.program(marks.MODULE_SIZE, module_size)
+    # The guest puts the values of these in.
     found["mark_start"] = marks.program(marks.MODULE_START)
+    found["mark_entry"] = marks.program(marks.ENTRY_START)
+    found["mark_entry_end"] = marks.program(marks.ENTRY_END)
+    for module, size in sizes.items():
+        found[f"mark_size_{module}"] = marks.program(marks.MODULE_SIZE, size)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-PHASE, MODULE_START, MODULE_SIZE, END = 1, 2, 3, 4
+PHASE, MODULE_START, MODULE_SIZE, END, ENTRY_START, ENTRY_END = 1, 2, 3, 4, 5, 6
 
 _BASE = 0x400000
 _CODE_AT = 0x78  # behind the file's header and its one program header

@@ -8,11 +8,13 @@ there.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .. import cpu, modules
 from ..guest import Parts
@@ -27,7 +29,29 @@ FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm
             "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
+COUNTERS = "counters: "
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
+
+
+@dataclass(frozen=True)
+class Controller:
+    """What a driver's disks are on, in the words of either VMM."""
+
+    hospes: str
+    qemu: str = ""  # at its fastest; empty where it has none
+    places: tuple[tuple[int, int], ...] = ((0, 0), (0, 1))  # target and LUN of the disks
+
+
+_CONTROLLERS = {
+    # A thread for the device, as it has one with us.
+    "virtio_scsi": Controller(
+        "--scsi virtio,id=s0,queues=1,max_target=1",
+        "-object iothread,id=t0 -device virtio-scsi-pci,id=s0,num_queues=1,iothread=t0"),
+    "vmw_pvscsi": Controller("--scsi pvscsi,id=s0,max_target=1", "-device pvscsi,id=s0",
+                             ((0, 0), (1, 0))),
+    "hv_storvsc": Controller("--personality hyperv --scsi vmbus,id=s0,channels=1"),
+}
+_DISKS = ("data", "other")
 
 
 @dataclass
@@ -46,16 +70,18 @@ class Load:
     exits: dict[int, int] = field(default_factory=dict)
     iops: dict[int, float] = field(default_factory=dict)
     phases: dict[int, counts.Phase] = field(default_factory=dict)
+    counters: dict[str, Any] = field(default_factory=dict)  # our VMM's, of the whole run
 
 
-def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: int,
+def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: int,
             plugin: Path | None = None) -> Load:
-    """Runs the loads in a guest; with the plugin, counts what the host executes."""
-    initrd = guests.loaded(parts, driver, module, count)
+    """Runs the loads in a guest; with the plugin, counts what it and the host execute."""
+    initrd = guests.loaded(parts, subject, count)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
-        job = f"exec_load {vmm} {command(vmm, disk=True)}\n"
-        text = _level_1(parts, scratch, initrd, job, plugin, out / f"load-{vmm}-{driver}")
+        job = f"exec_load {vmm} {command(vmm, subject.module)}\n"
+        text = _level_1(parts, scratch, subject.kernel, initrd, job, plugin,
+                        out / f"load-{vmm}-{subject.module}-{subject}")
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
@@ -67,16 +93,18 @@ def load_on(parts: Parts, out: Path, vmm: str, driver: str, module: str, count: 
             number = int(match[1])
             found.exits[number] = int(match[2]) - before[number]
             found.iops[number] = float(match[3])
+        elif line.startswith(COUNTERS):
+            found.counters = json.loads(line.removeprefix(COUNTERS))
     return found
 
 
 def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
           repeats: int) -> dict[str, list[Boot]]:
     """Boots of guests, by VMM; they take turns."""
-    job = "".join(f"exec_boot {vmm} {command(vmm, disk=False)}\n"
+    job = "".join(f"exec_boot {vmm} {command(vmm)}\n"
                   for _ in range(repeats) for vmm in vmms)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        text = _level_1(parts, Path(directory), guests.idle(parts), job, None, out / "boots")
+        text = _level_1(parts, Path(directory), "stock", guests.idle(parts), job, None, out / "boots")
     found: dict[str, list[Boot]] = {vmm: [] for vmm in vmms}
     for line in text.splitlines():
         if match := UP.match(line):
@@ -85,34 +113,37 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
     return found
 
 
-def command(vmm: str, disk: bool) -> str:
-    """What starts a guest on level 1, as words of its shell."""
+def command(vmm: str, module: str = "") -> str:
+    """What starts a guest on level 1, as words of its shell; with two disks for a driver."""
     # Level 1's counter is this machine's. No kernel can calibrate it there, nor check
     # it by another clock, and without that it never stops its timer.
     line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()} tsc=reliable"
     if vmm == "hospes":
         words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
         words += f" --cmdline '{line}'"
-        return words + (" --scsi virtio,id=s0,queues=1,max_target=1"
-                        " --disk path=/work/data,on=s0 --disk path=/work/other,on=s0" if disk else "")
+        if not module:
+            return words
+        words += f" --counters /work/counters.json {_CONTROLLERS[module].hospes}"
+        places = _CONTROLLERS[module].places
+        return words + "".join(f" --disk path=/work/{name},on=s0,target={target},lun={lun}"
+                               for name, (target, lun) in zip(_DISKS, places))
     machine = {"qemu-microvm": "microvm,pit=off,pic=off,rtc=off", "qemu-q35": "q35"}[vmm]
     words = (f"qemu-system-x86_64 -L /firmware -nodefaults -no-user-config -display none -no-reboot"
              f" -M {machine},memory-backend=ram -accel kvm -cpu host -smp 1 -m {GUEST_MIB}"
              f" -object memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on -serial stdio"
              f" -kernel /guest/vmlinux -initrd /guest/initrd -append '{line}'")
-    if disk:
-        # Its fastest: a thread for the device, io_uring for the files.
-        words += " -object iothread,id=t0 -device virtio-scsi-pci,id=s0,num_queues=1,iothread=t0"
-        for number, name in enumerate(("data", "other")):
-            words += (f" -drive if=none,id=d{number},format=raw,aio=io_uring,file=/work/{name}"
-                      f" -device scsi-hd,bus=s0.0,drive=d{number},scsi-id=0,lun={number}")
+    if module:
+        words += f" {_CONTROLLERS[module].qemu}"
+        for name, (target, lun) in zip(_DISKS, _CONTROLLERS[module].places):
+            words += (f" -drive if=none,id={name},format=raw,aio=io_uring,file=/work/{name}"
+                      f" -device scsi-hd,bus=s0.0,drive={name},scsi-id={target},lun={lun}")
     return words
 
 
-def _level_1(parts: Parts, scratch: Path, initrd: bytes, job: str, plugin: Path | None,
-             log: Path) -> str:
+def _level_1(parts: Parts, scratch: Path, kernel: str, initrd: bytes, job: str,
+             plugin: Path | None, log: Path) -> str:
     """Runs a job in level 1; its output."""
-    (scratch / "outer.cpio").write_bytes(_initramfs(parts, initrd, job))
+    (scratch / "outer.cpio").write_bytes(_initramfs(parts, kernel, initrd, job))
     append = f"console=ttyS0 loglevel=3 panic=-1 mitigations=off tsc_early_khz={cpu.tsc_khz()}"
     words = qemu_base(1, 2048, "tcg") + [
         "-kernel", str(parts.image("stock")), "-initrd", str(scratch / "outer.cpio"),
@@ -125,7 +156,7 @@ def _level_1(parts: Parts, scratch: Path, initrd: bytes, job: str, plugin: Path 
     return log.read_text(errors="replace")
 
 
-def _initramfs(parts: Parts, initrd: bytes, job: str) -> bytes:
+def _initramfs(parts: Parts, kernel: str, initrd: bytes, job: str) -> bytes:
     archive = Archive()
     archive.add_busybox()
     archive.add("init", (parts.root / "bench/outer-init").read_bytes(), 0o755)
@@ -139,7 +170,7 @@ def _initramfs(parts: Parts, initrd: bytes, job: str) -> bytes:
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
     for name in order:
         archive.add(f"modules/{name}.ko", tree.read(name))
-    archive.add("guest/vmlinux", parts.image("stock").read_bytes())
+    archive.add("guest/vmlinux", parts.image(kernel).read_bytes())
     archive.add("guest/initrd", initrd)
     for name in ("proc", "sys", "tmp", "work"):
         archive.add_directory(name)

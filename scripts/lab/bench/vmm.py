@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..guest import Parts
 from ..report import Progress
-from . import load, nested
+from . import guests, load, nested
 from .rows import Row, row
 
 COUNT = 300
@@ -20,7 +20,8 @@ BOOT = {"start_to_init": "ms", "start_to_kernel": "ms", "memory_beyond_guest": "
 
 def run(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress) -> list[Row]:
     """Measures everything."""
-    return [*_boots(parts, out, repeats, progress), *_requests(parts, out, plugin, repeats, progress)]
+    return [*_boots(parts, out, repeats, progress),
+            *requests("virtio_scsi", parts, out, plugin, repeats, progress)]
 
 
 def _boots(parts: Parts, out: Path, repeats: int, progress: Progress) -> list[Row]:
@@ -35,12 +36,15 @@ def _boots(parts: Parts, out: Path, repeats: int, progress: Progress) -> list[Ro
     return rows
 
 
-def _requests(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress) -> list[Row]:
+def requests(module: str, parts: Parts, out: Path, plugin: Path, repeats: int,
+             progress: Progress) -> list[Row]:
+    """What the host executes for a request of the kernel's own driver."""
+    subject = guests.Subject(module, "c")
     samples: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for repeat in range(repeats):
         for vmm in ("hospes", "qemu-q35"):
             progress.say(f"requests on {vmm}, {repeat + 1} of {repeats}")
-            seen = nested.load_on(parts, out, vmm, "c", "virtio_scsi", COUNT, plugin)
+            seen = nested.load_on(parts, out, vmm, subject, COUNT, plugin)
             for pair in load.pairs(COUNT):
                 less, more = (seen.phases[one.number] for one in (pair.short, pair.long))
                 cost = (more.host - less.host) / pair.requests
