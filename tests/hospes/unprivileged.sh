@@ -4,7 +4,7 @@
 # /dev/kvm: without any capability, with a filter on each thread, and with no
 # file open that is not its own.
 #
-# machine: module=virtio_scsi vmm=hospes kernel=stock disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=virtio_scsi vmm=hospes kernel=lab disks=1x4M+1x2M+1x8M+1x2M:slow
 # user: 1000
 # host: yes
 
