@@ -7,6 +7,7 @@
 //! the one driver that takes those takes them all.
 
 use crate::sys::{
+    locks::ADDED,
     Device,
     Driver,
     DriverId,
@@ -15,11 +16,6 @@ use crate::sys::{
 use core::str;
 use kernel::prelude::*;
 use protocol::vmbus::Guid;
-
-kernel::sync::global_lock! {
-    // SAFETY: `init` is called by the module's initialisation, before there is a bus.
-    pub(crate) unsafe(uninit) static ADDED: Mutex<KVec<(Driver, Guid)>> = KVec::new();
-}
 
 /// Whether a driver is for a device.
 pub(crate) fn matches(device: Device, driver: Driver) -> bool {

@@ -9,6 +9,7 @@
 //! knows about it gets it.
 
 use crate::sys::{
+    locks::BROKER,
     release_memory,
     Firmware,
     Window, //
@@ -29,15 +30,11 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    const EMPTY: Self = Self {
+    /// Has no windows.
+    pub(crate) const EMPTY: Self = Self {
         windows: KVec::new(),
         framebuffer: None,
     };
-}
-
-kernel::sync::global_lock! {
-    // SAFETY: `init` is called by the module's initialisation, before the bus is looked for.
-    pub(crate) unsafe(uninit) static BROKER: Mutex<Broker> = Broker::EMPTY;
 }
 
 /// Windows that were found so far.

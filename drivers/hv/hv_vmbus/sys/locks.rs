@@ -2,15 +2,27 @@
 
 //! Locks that are static, and hence have to be initialised by somebody.
 
-use super::directory::DIRECTORIES;
-use crate::device::{
-    matching::ADDED,
-    mmio::BROKER, //
+use super::{
+    directory::DIRECTORIES,
+    Driver, //
 };
+use crate::device::mmio::Broker;
 use core::sync::atomic::{
     AtomicBool,
     Ordering, //
 };
+use kernel::prelude::*;
+use protocol::vmbus::Guid;
+
+kernel::sync::global_lock! {
+    // SAFETY: `init` is called by the module's initialisation, before there is a bus.
+    pub(crate) unsafe(uninit) static ADDED: Mutex<KVec<(Driver, Guid)>> = KVec::new();
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: `init` is called by the module's initialisation, before the bus is looked for.
+    pub(crate) unsafe(uninit) static BROKER: Mutex<Broker> = Broker::EMPTY;
+}
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
 
