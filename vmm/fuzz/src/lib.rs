@@ -10,13 +10,17 @@
 //! | [`cdb`] | SCSI commands to a disk, a protected disk and a CD drive |
 //! | [`control`] | what clients send to the control socket |
 //! | [`vmbus`] | channel messages, GPADLs, packets, and what a peer does to a ring |
+//! | [`hyperv`] | what a guest of Hyper-V does to the bus and to a SCSI controller on it |
 //! | [`storvsp`] | packets to a host, and a host's answers |
 //! | [`pvscsi`] | what a device says of its rings, in completions, messages and its page |
+//! | [`adapter`] | what a driver does with registers, rings and memory of the pvscsi adapter |
 //! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
 
+pub mod adapter;
 pub mod backing;
 pub mod cdb;
 pub mod control;
+pub mod hyperv;
 pub mod input;
 pub mod machine;
 pub mod pci;

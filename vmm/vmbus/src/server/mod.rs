@@ -16,6 +16,8 @@ mod channels;
 mod connection;
 mod counters;
 mod gpadls;
+#[cfg(feature = "fuzzing")]
+pub mod here;
 mod inbox;
 mod outbox;
 #[cfg(test)]

@@ -25,6 +25,8 @@
 //!   two targets a path, eight paths.
 
 pub mod fault;
+#[cfg(feature = "fuzzing")]
+pub mod here;
 mod port;
 mod request;
 mod resets;

@@ -354,6 +354,12 @@ impl Port {
         state.backlog.clear();
     }
 
+    /// How many answers are owed.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn owed(&self) -> usize {
+        self.lock().in_flight
+    }
+
     /// Waits until no answer is owed any more.
     pub(super) fn wait_idle(&self) {
         let mut state = self.lock();
