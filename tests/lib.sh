@@ -107,8 +107,9 @@ esac
 # driver_devices: names of the devices that the driver has.
 driver_devices() { ls "/sys/bus/$BUS/drivers/$MODULE" | grep "^$DEVICE[0-9]"; }
 
-# Disks.  Disk N is LUN N on target 0 of its controller, or, where a target has one
-# unit only, LUN 0 on target N.
+# Disks.  Disk N is LUN N on target 0 of its controller; where a target has one unit
+# only, LUN 0 on target N; on Hyper-V's, with 255 units a target and two targets a
+# bus, the Nth of these.
 
 disk_numbers() { seq 0 $((DISKS - 1)); }
 
@@ -120,6 +121,8 @@ disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 disk() {
 	if [ "$MODULE" = vmw_pvscsi ]; then
 		set -- "$1:0"
+	elif [ "$MODULE" = hv_storvsc ]; then
+		set -- "$(($1 / 510)):$(($1 / 255 % 2)):$(($1 % 255))"
 	elif [ "$1" -lt 256 ]; then
 		set -- "0:$1"
 	else
@@ -143,13 +146,21 @@ disk_gone() { ! disk "$1" >/dev/null; }
 # each_disk COMMAND…: runs it for each disk that there is, with its number and its
 # node behind.  In one go: to look for each of a thousand is a million steps.
 each_disk() {
-	local entry number
+	local entry number bus
 	for entry in /sys/class/scsi_disk/*/device/block/*; do
 		[ -e "$entry" ] || continue
 		number=${entry%/device/block/*}
 		[ "$MODULE" != vmw_pvscsi ] || number=${number%:0}
-		number=${number##*:}
-		[ "$number" -lt 256 ] || number=$((number - 0x4000))
+		if [ "$MODULE" = hv_storvsc ]; then
+			number=${number##*/}
+			number=${number#*:}
+			bus=${number%%:*}
+			number=${number#*:}
+			number=$((bus * 510 + ${number%:*} * 255 + ${number#*:}))
+		else
+			number=${number##*:}
+			[ "$number" -lt 256 ] || number=$((number - 0x4000))
+		fi
 		"$@" "$number" "/dev/${entry##*/}"
 	done
 }

@@ -15,6 +15,9 @@ SLOW_PER_SECOND = 40
 # empty one costs as much as one with disks. QEMU always has 255.
 MAX_TARGET = 3
 
+# Units of a target, where guests look for so many only.
+LUNS = {"hv_storvsc": 255, "vmw_pvscsi": 1}
+
 # Media and devices besides disks, in the directory of the job.
 CD, OTHER_CD, PASS = "cd.iso", "cd2.iso", "pass"
 
@@ -118,7 +121,7 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
     if controller := _hospes_controller(machine):
         words += controller
         for unit in machine.disks.attached:
-            words += _hospes_unit(unit, own_target=machine.module == "vmw_pvscsi")
+            words += _hospes_unit(unit, LUNS.get(machine.module))
     return [*words, *boot.words]
 
 
@@ -147,8 +150,10 @@ def _trusting(append: str) -> str:
     return append if cpu.runs_guests() else f"{append} tsc=reliable"
 
 
-def _hospes_unit(unit: Unit, own_target: bool = False) -> list[str]:
-    place = f"on=s0,target={unit.number}" if own_target else f"on=s0,lun={unit.number}"
+def _hospes_unit(unit: Unit, luns: int | None) -> list[str]:
+    """A unit is one of target 0, or of the next if a target has only so many."""
+    target, lun = divmod(unit.number, luns) if luns else (0, unit.number)
+    place = f"on=s0,target={target},lun={lun}"
     if unit.kind == "cd":
         return ["--cdrom", f"path={CD},{place}"]
     if unit.kind == "pass":

@@ -6,6 +6,7 @@
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+cd
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=1 disks=1x4M+cd
 # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1 disks=1x4M+cd set=long
+# machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+cd set=long
 # host: yes
 # limit: 120
 

@@ -5,6 +5,7 @@
 # the others are written to.
 #
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock vcpus=2 disks=1024x64K
+# machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=2 disks=1024x64K
 # set: long
 # limit: 1200
 

@@ -63,9 +63,9 @@ class Commands(unittest.TestCase):
     def test_hospes(self):
         words = vmm.command(self.MACHINE, vmm.Boot("k", "i", "a", host=True, words=("--x",)))
         self.assertEqual(words.count("--disk"), 2)
-        self.assertIn("path=disk1,on=s0,lun=1,serial=DISK1,latency_ms=20,readonly", words)
-        self.assertIn("path=cd.iso,on=s0,lun=3", words)
-        self.assertIn("path=pass,on=s0,lun=4", words)
+        self.assertIn("path=disk1,on=s0,target=0,lun=1,serial=DISK1,latency_ms=20,readonly", words)
+        self.assertIn("path=cd.iso,on=s0,target=0,lun=3", words)
+        self.assertIn("path=pass,on=s0,target=0,lun=4", words)
         self.assertIn("stdout,stdin", words)
         self.assertEqual(words[-1], "--x")
 
@@ -74,6 +74,9 @@ class Commands(unittest.TestCase):
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))
         self.assertIn("hyperv", words)
         self.assertIn("vmbus,id=s0,channels=4", words)
+        disks = vmm.command(replace(machine, disks=Disks("257x64K")), vmm.Boot("k", "i", "a"))
+        self.assertIn("path=disk254,on=s0,target=0,lun=254,serial=DISK254", disks)
+        self.assertIn("path=disk256,on=s0,target=1,lun=1,serial=DISK256", disks)
         self.assertEqual(words.count("--disk"), 2)
         bus = vmm.command(replace(machine, module="hv_vmbus"), vmm.Boot("k", "i", "a"))
         self.assertEqual(bus, words)
@@ -82,7 +85,7 @@ class Commands(unittest.TestCase):
         machine = replace(self.MACHINE, module="vmw_pvscsi", disks=Disks("2x4M+1x2M:spare"))
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))
         self.assertIn("pvscsi,id=s0,max_target=7", words)
-        self.assertIn("path=disk1,on=s0,target=1,serial=DISK1", words)
+        self.assertIn("path=disk1,on=s0,target=1,lun=0,serial=DISK1", words)
         self.assertEqual(words.count("--disk"), 2)
 
     def test_qemu(self):
