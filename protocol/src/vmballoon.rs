@@ -12,7 +12,8 @@
 //! - [`mod@command`]: commands, and what a host reads out of a call;
 //! - [`mod@capability`]: what both sides can do;
 //! - [`mod@status`]: what became of a command, or of a page;
-//! - [`mod@batch`]: the page that carries many pages' numbers at once.
+//! - [`mod@batch`]: the page that carries many pages' numbers at once;
+//! - [`mod@policy`]: how a guest gets to the balloon that is wanted.
 //!
 //! Not obvious: almost every reply also carries the target, the number of pages that the
 //! host would have in the balloon, so a guest hears of a change while it works. And a
@@ -22,6 +23,7 @@
 pub mod batch;
 pub mod capability;
 pub mod command;
+pub mod policy;
 pub mod register;
 pub mod status;
 
