@@ -18,7 +18,7 @@ pub mod change;
 pub mod pause;
 pub mod run;
 
-pub use answer::{Answer, Fate};
+pub use answer::{ends_run, Answer, Fate};
 pub use change::{change, may_ask, target, Change};
 pub use pause::Pause;
 pub use run::{Giving, Outcome, Step, Taking, Then};

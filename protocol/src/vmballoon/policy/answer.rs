@@ -6,7 +6,7 @@
 //! the number is looked at again, in the same word as the status: what the host says of a page that
 //! it was not asked about says nothing of the page that it was asked about.
 
-use crate::vmballoon::{Entry, Operation, Status};
+use crate::vmballoon::{Command, Entry, Operation, Status};
 
 /// The host's word on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,19 @@ impl Answer {
     }
 }
 
+/// Whether a run ends with a command of which this became. That of a command for a single page is the
+/// page's, and one page is as good as another.
+#[inline]
+pub fn ends_run(command: Command, status: Status) -> bool {
+    let is_page = matches!(
+        status,
+        Status::PAGE_INVALID | Status::PAGE_LOCKED | Status::PAGE_UNLOCKED | Status::PAGE_PINNED
+    );
+    let is_single = matches!(command, Command::LOCK | Command::UNLOCK);
+    let is_of_page = is_page && is_single;
+    !status.is_success() && !is_of_page
+}
+
 /// Whose a page is after a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -94,12 +107,24 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_a_run() {
+        assert!(!ends_run(Command::BATCHED_LOCK, Status::SUCCESS));
+        assert!(ends_run(Command::BATCHED_LOCK, Status::PAGE_PINNED));
+        assert!(!ends_run(Command::LOCK, Status::PAGE_PINNED));
+        assert!(ends_run(Command::LOCK, Status::BUSY));
+        assert!(ends_run(Command::UNLOCK, Status::RESET));
+    }
+
+    #[test]
     fn the_command_comes_first() {
         let done = answer(Status::SUCCESS);
         assert_eq!(done.after(Status::SUCCESS), done);
         assert_eq!(done.after(Status::RESET), Answer::Status(Status::RESET));
         let other = Answer::of(Entry::new(8), 7);
-        assert_eq!(other.after(Status::BUSY).fate(Operation::Lock), Fate::Refused);
+        assert_eq!(
+            other.after(Status::BUSY).fate(Operation::Lock),
+            Fate::Refused
+        );
     }
 
     proptest! {

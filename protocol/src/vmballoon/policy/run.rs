@@ -182,15 +182,27 @@ mod tests {
             ..WHOLE
         };
         assert_eq!(run.after(large, fifteen), Then::GoOn);
-        let one = Outcome { refused: 1, ..WHOLE };
+        let one = Outcome {
+            refused: 1,
+            ..WHOLE
+        };
         assert_eq!(run.after(large, one), Then::Split);
         let small = run.next(1 << 20).unwrap();
         assert_eq!(small.size, PageSize::Small);
         assert_eq!(run.after(small, fifteen), Then::GoOn);
-        let short = Outcome { found: 511, ..WHOLE };
+        let short = Outcome {
+            found: 511,
+            ..WHOLE
+        };
         assert_eq!(run.after(small, short), Then::Stop);
-        let ended = Outcome { ended: true, ..WHOLE };
-        assert_eq!(Giving::new(Capabilities::ALL).after(large, ended), Then::Stop);
+        let ended = Outcome {
+            ended: true,
+            ..WHOLE
+        };
+        assert_eq!(
+            Giving::new(Capabilities::ALL).after(large, ended),
+            Then::Stop
+        );
     }
 
     #[test]
