@@ -13,8 +13,10 @@ use super::{Status, PAGE_SHIFT, PAGE_SIZE};
 /// Entries of a page.
 pub const ENTRIES: usize = PAGE_SIZE / size_of::<Entry>();
 
+/// Bits of a status.
+pub const STATUS_BITS: u32 = 5;
 /// The bits of a status.
-const STATUS: u64 = 0b1_1111;
+const STATUS: u64 = (1 << STATUS_BITS) - 1;
 
 /// One page of a batch. Bits 5 to 11 are reserved.
 #[derive(
