@@ -126,7 +126,7 @@ impl Queried {
         let resources = self.resources.iter().take(self.count);
         let bits = resources.enumerate().filter(|(_, one)| exists(**one));
         // At most 31 of them, so the sign stays out of it.
-        Code(bits.fold(0, |bits, (bit, _)| bits | 1 << bit))
+        Code(bits.fold(0, |bits, (bit, _)| bits | (1 << bit)))
     }
 }
 
