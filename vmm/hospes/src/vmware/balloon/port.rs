@@ -168,7 +168,10 @@ impl Port {
         let (granted, reply) = match self.offer {
             Offer::Capabilities(offered) => {
                 let granted = offered & wanted;
-                (granted, Reply::started(granted))
+                // Linux heeds the answer even where it ends: told that it may use nothing
+                // it would look for its pages of 2 MiB no more, and for its pages for ever.
+                let told = if wanted.is_empty() { offered } else { granted };
+                (granted, Reply::started(told))
             }
             Offer::Legacy => (Capabilities::BASIC & wanted, Reply::of(Status::SUCCESS)),
         };
