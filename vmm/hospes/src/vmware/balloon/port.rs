@@ -237,7 +237,7 @@ impl Port {
         for entry in entries.iter_mut() {
             let status = match self.page_fault(command) {
                 Some(status) => status,
-                None if entry.page() % size.pages() != 0 => Status::PAGE_INVALID,
+                None if entry.page().checked_rem(size.pages()) != Some(0) => Status::PAGE_INVALID,
                 None => Status::SUCCESS,
             };
             *entry = entry.with_status(status);
