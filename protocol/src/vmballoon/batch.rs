@@ -59,7 +59,9 @@ impl Entry {
     /// The same page, of which `status` became; five bits of it are kept.
     #[inline]
     pub const fn with_status(self, status: Status) -> Self {
-        Self(U64::new(self.0.get() & !STATUS | status.0 as u64 & STATUS))
+        Self(U64::new(
+            (self.0.get() & !STATUS) | (status.0 as u64 & STATUS),
+        ))
     }
 }
 

@@ -22,7 +22,6 @@ use crate::devices::{self, Description, Devices, Removal};
 use crate::outcome::{Outcome, Stopper};
 use crate::platform::power::Power;
 use crate::refusal::Refusal;
-use crate::storage::fault::Faulty;
 use crate::storage::unit::Entry;
 use crate::storage::{self, Controller, Parts};
 
@@ -230,10 +229,9 @@ impl Handle {
         })
     }
 
-    /// What the balloon can be told to do wrong, if that is what `id` names.
-    fn faulty_balloon(&self, id: &str) -> Option<&dyn Faulty> {
-        let balloon = self.balloon.as_deref().filter(|_| id == balloon::ID)?;
-        Some(balloon)
+    /// The balloon, if that is what `id` names.
+    fn faulty_balloon(&self, id: &str) -> Option<&dyn BalloonDevice> {
+        self.balloon.as_deref().filter(|_| id == balloon::ID)
     }
 
     /// Has a controller do something wrong; the result names the fault.

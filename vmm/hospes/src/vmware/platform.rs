@@ -103,7 +103,7 @@ impl Platform {
 
     /// Whether something may be behind a port, for who knows the magic number.
     pub fn has_port(&self, port: u16) -> bool {
-        port == backdoor::PORT || port == vmballoon::PORT && self.balloon.is_some()
+        port == backdoor::PORT || (port == vmballoon::PORT && self.balloon.is_some())
     }
 
     /// Answers a read of a port, of four bytes, which was answered by all ones already.

@@ -132,48 +132,31 @@ impl Port {
         if !is_granted(&request, granted) {
             return Reply::of(Status::COMMAND_INVALID);
         }
+        let target = state.told_target(granted);
         match request {
             Request::GetTarget(pages) => {
                 state.guest_pages = Some(pages);
-                Reply::with_target(state.told_target(granted))
+                return Reply::with_target(target);
             }
-            Request::GuestId(id) => {
-                state.guest_id = Some(id);
-                Reply::of(Status::SUCCESS)
-            }
-            Request::DoorbellSet(doorbell) => {
-                state.doorbell = doorbell;
-                Reply::of(Status::SUCCESS)
-            }
+            Request::GuestId(id) => state.guest_id = Some(id),
+            Request::DoorbellSet(doorbell) => state.doorbell = doorbell,
             Request::Single(operation, page) => {
-                let target = state.told_target(granted);
                 drop(state);
-                let mut entries = [Entry::new(page)];
-                self.move_pages(call.command, operation, PageSize::Small, &mut entries);
-                let [entry] = entries;
-                match entry.status() {
-                    Status::SUCCESS => Reply::with_target(target),
-                    status => Reply::of(status),
-                }
+                return self.single(call.command, operation, page, target);
             }
-            Request::Batch {
-                operation,
-                size,
-                page,
-                count,
-            } => {
-                let target = state.told_target(granted);
+            Request::Batch { .. } => {
                 drop(state);
-                match self.batch(call.command, operation, size, page, count) {
-                    Some(failed) => {
-                        *refused = failed;
-                        Reply::with_target(target)
-                    }
-                    None => Reply::of(Status::PAGE_INVALID),
-                }
+                let Some(failed) = self.batch(&request, call.command) else {
+                    return Reply::of(Status::PAGE_INVALID);
+                };
+                *refused = failed;
+                return Reply::with_target(target);
             }
-            Request::Start(_) | Request::Unknown(_) => Reply::of(Status::COMMAND_INVALID),
+            Request::Start(_) | Request::Unknown(_) => {
+                return Reply::of(Status::COMMAND_INVALID);
+            }
         }
+        Reply::of(Status::SUCCESS)
     }
 
     /// A guest begins, or ends: whatever it had given it has again.
@@ -185,7 +168,10 @@ impl Port {
         let (granted, reply) = match self.offer {
             Offer::Capabilities(offered) => {
                 let granted = offered & wanted;
-                (granted, Reply::started(granted))
+                // Linux heeds the answer even where it ends: told that it may use nothing
+                // it would look for its pages of 2 MiB no more, and for its pages for ever.
+                let told = if wanted.is_empty() { offered } else { granted };
+                (granted, Reply::started(told))
             }
             Offer::Legacy => (Capabilities::BASIC & wanted, Reply::of(Status::SUCCESS)),
         };
@@ -197,16 +183,32 @@ impl Port {
         reply
     }
 
+    /// Gives or takes one page.
+    fn single(&self, command: Command, operation: Operation, page: u64, target: u64) -> Reply {
+        let entry = Entry::new(page);
+        if entry.page() != page {
+            return Reply::of(Status::PAGE_INVALID);
+        }
+        let mut entries = [entry];
+        self.move_pages(command, operation, PageSize::Small, &mut entries);
+        match entries.map(|entry| entry.status()) {
+            [Status::SUCCESS] => Reply::with_target(target),
+            [status] => Reply::of(status),
+        }
+    }
+
     /// Carries a batch out, and writes to its page what became of each entry. Says how many
     /// were refused; `None` if there is no such batch.
-    fn batch(
-        &self,
-        command: Command,
-        operation: Operation,
-        size: PageSize,
-        page: u64,
-        count: u64,
-    ) -> Option<u64> {
+    fn batch(&self, request: &Request, command: Command) -> Option<u64> {
+        let Request::Batch {
+            operation,
+            size,
+            page,
+            count,
+        } = *request
+        else {
+            return None;
+        };
         let count = usize::try_from(count).ok()?;
         let address = GuestAddress(page.checked_mul(PAGE_SIZE)?);
         if count == 0 || count > batch::ENTRIES {
@@ -235,7 +237,7 @@ impl Port {
         for entry in entries.iter_mut() {
             let status = match self.page_fault(command) {
                 Some(status) => status,
-                None if entry.page() % size.pages() != 0 => Status::PAGE_INVALID,
+                None if entry.page().checked_rem(size.pages()) != Some(0) => Status::PAGE_INVALID,
                 None => Status::SUCCESS,
             };
             *entry = entry.with_status(status);

@@ -187,6 +187,11 @@ fn nothing_goes_before_the_start_and_after_the_end() {
     bench.batch(Operation::Lock, PageSize::Small, &[0x300, 0x301]);
     let end = bench.call(Call::start(Capabilities::default()));
     assert_eq!(end.status, Status::SUCCESS_WITH_CAPABILITIES);
+    assert_eq!(
+        end.capabilities,
+        Capabilities::ALL,
+        "what Linux has to hear"
+    );
     assert_eq!(bench.current(), 0, "a guest that ends has its pages again");
     assert_eq!(bench.call(Call::get_target(1)).status, Status::RESET);
 }
