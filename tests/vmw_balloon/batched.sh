@@ -2,7 +2,7 @@
 #
 # A host that has batches, but no large pages and no doorbell, gets batches of small ones.
 #
-# machine: module=vmw_balloon driver=c vmm=hospes kernel=stock vcpus=1 set=long
+# machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1 set=long
 # hospes: --balloon vmware,caps=basic+batched
 # host: yes
 # limit: 240

@@ -2,7 +2,7 @@
 #
 # A host that names no capabilities gets its pages one by one.
 #
-# machine: module=vmw_balloon driver=c vmm=hospes kernel=stock vcpus=1 set=long
+# machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1 set=long
 # hospes: --balloon vmware,caps=legacy
 # host: yes
 # limit: 240

@@ -3,7 +3,7 @@
 # A host that refuses pages and commands, or wants the guest to begin anew, loses
 # no page: the guest gives others, tries again, and is where it should be in the end.
 #
-# machine: module=vmw_balloon driver=c vmm=hospes kernel=stock vcpus=1 set=long
+# machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1 set=long
 # host: yes
 # limit: 240
 

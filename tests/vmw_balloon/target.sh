@@ -4,7 +4,7 @@
 # it has free, and takes it again: the VMM becomes smaller by that, a doorbell tells
 # the guest, and what is in the guest's memory stays as it is.
 #
-# machine: module=vmw_balloon driver=c vmm=hospes kernel=stock vcpus=1,4 set=long
+# machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1,4 set=long
 # host: yes
 # limit: 240
 

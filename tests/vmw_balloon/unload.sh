@@ -3,7 +3,7 @@
 # A driver that is unloaded while the balloon is full gives every page to its guest,
 # and the host knows; the next one begins at nothing.
 #
-# machine: module=vmw_balloon driver=c vmm=hospes kernel=stock vcpus=1,4 set=long
+# machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1,4 set=long
 # host: yes
 # limit: 240
 
