@@ -19,4 +19,6 @@ pub mod pvscsi;
 pub mod scsi;
 pub mod storvsp;
 pub mod virtio_scsi;
+pub mod vmballoon;
 pub mod vmbus;
+pub mod vmci;

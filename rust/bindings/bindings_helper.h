@@ -13,6 +13,7 @@
  */
 #include <scsi/scsi_device.h>
 
+#include <linux/balloon.h>
 #include <linux/blk-mq.h>
 #include <linux/completion.h>
 #include <linux/device.h>
@@ -30,6 +31,8 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include <linux/vmalloc.h>
+#include <linux/vmw_vmci_defs.h>
+#include <linux/vmw_vmci_api.h>
 #include <linux/workqueue.h>
 #include <scsi/scsi.h>
 #include <scsi/scsi_cmnd.h>
@@ -49,6 +52,9 @@
 
 /* Constants that bindgen does not see through. */
 const gfp_t RUST_CONST_HELPER___GFP_COMP = __GFP_COMP;
+const gfp_t RUST_CONST_HELPER___GFP_NOMEMALLOC = __GFP_NOMEMALLOC;
 const gfp_t RUST_CONST_HELPER___GFP_NORETRY = __GFP_NORETRY;
 const blist_flags_t RUST_CONST_HELPER_BLIST_REPORTLUN2 = BLIST_REPORTLUN2;
 const blist_flags_t RUST_CONST_HELPER_BLIST_TRY_VPD_PAGES = BLIST_TRY_VPD_PAGES;
+const u32 RUST_CONST_HELPER_VMCI_FLAG_DELAYED_CB = VMCI_FLAG_DELAYED_CB;
+const u32 RUST_CONST_HELPER_VMCI_PRIVILEGE_FLAG_RESTRICTED = VMCI_PRIVILEGE_FLAG_RESTRICTED;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cancelling work, which the kernel crate's [`Work`] cannot.
+//! Cancelling work, which the kernel crate's [`Work`] cannot; work that is [`periodic`].
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+pub mod periodic;
 
 use crate::bindings;
 use kernel::{

@@ -14,6 +14,9 @@
 
 vmm=$1
 module=$2
+# What has faults.
+faulty=s0
+[ "$module" != vmw_balloon ] || faulty=balloon
 
 # hospes: its control socket.
 
@@ -45,10 +48,20 @@ hospes_remove_controller() { ctl scsi remove id=s1; }
 hospes_tear_controller() { ctl scsi remove id=s1,surprise; }
 hospes_pause() { ctl pause; }
 hospes_resume() { ctl resume; }
-hospes_fault() { ctl fault add "on=s0,$1"; }
-hospes_faults() { ctl faults on=s0 | tr '{}' '\n\n'; }
-hospes_clear_faults() { ctl fault clear on=s0; }
+hospes_fault() { ctl fault add "on=$faulty,$1"; }
+hospes_faults() { ctl faults "on=$faulty" | tr '{}' '\n\n'; }
+hospes_clear_faults() { ctl fault clear "on=$faulty"; }
 hospes_counters() { ctl counters | tr '{},' '\n\n\n' | grep -e "${1:-.}"; }
+
+# A word a line, for grep.
+hospes_balloon() { ctl balloon "$@" | tr '{},' '\n\n\n' | tr -d '"'; }
+# KiB of the VMM that are in memory; others may run, in directories of their own.
+hospes_resident() {
+	for process in $(pidof hospes); do
+		[ "$(readlink "/proc/$process/cwd")" = "$(pwd -P)" ] || continue
+		awk '/^VmRSS/ { print $2 }' "/proc/$process/status"
+	done
+}
 
 # QEMU: its machine protocol, over two pipes.
 
@@ -117,7 +130,7 @@ perform() {
 	case $verb in
 	pause | own) "host_$verb" "$@" ;;
 	add | remove | resize | change | eject | add_controller | remove_controller) "${vmm}_$verb" "$@" ;;
-	fault | faults | clear_faults | counters | tear_controller)
+	balloon | resident | fault | faults | clear_faults | counters | tear_controller)
 		if [ "$vmm" = qemu ]; then
 			echo "QEMU has no $verb"
 			return 2

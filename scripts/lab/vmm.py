@@ -79,6 +79,8 @@ def qemu(machine: Machine, boot: Boot) -> list[str]:
         words += ["-chardev", f"pipe,id=m0,path={MONITOR}", "-mon", "chardev=m0,mode=control"]
         # Its root bus takes no guests; this port does.
         words += ["-device", "pcie-root-port,id=rp0,slot=1"]
+    if machine.module == "vmw_balloon":
+        raise ValueError("QEMU has no balloon port")
     if machine.module == "virtio_scsi":
         queues = f"num_queues={machine.vcpus}"
         words += ["-device", f"virtio-scsi-pci,id=s0,{queues},disable-legacy=on"]
@@ -133,6 +135,8 @@ def _hospes_controller(machine: Machine) -> list[str]:
                 + (",protection=on" if protected else "")]
     if machine.module in ("hv_storvsc", "hv_vmbus"):
         return ["--personality", "hyperv", "--scsi", f"vmbus,id=s0,channels={machine.vcpus}"]
+    if machine.module == "vmw_balloon":
+        return ["--personality", "vmware", "--balloon", "vmware"]
     if machine.module == "vmw_pvscsi":
         return ["--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]
     return []

@@ -8,11 +8,13 @@
 //! model of its guest, with no KVM in sight. Where it has threads of its own,
 //! they are started by [`thread`], which confines them; [`worker`] has those
 //! that serve queues. [`limit`] says how often a guest may cause a message in the
-//! log. [`fault`] is for devices that are told to do something wrong.
+//! log. [`fault`] is for devices that are told to do something wrong, and [`balloon`] the
+//! record of what a guest has given back of its memory.
 
 // A test that overflows fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod balloon;
 pub mod bus;
 pub mod counters;
 pub mod fault;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use hospes::config::keys::{CDROM, CONTROL, DISK, FAULT, PASSTHROUGH, SCSI, SERIAL};
+use hospes::config::keys::{BALLOON, CDROM, CONTROL, DISK, FAULT, PASSTHROUGH, SCSI, SERIAL};
 use hospes::config::{options, ConfigError, Machine};
 use hospes::machine;
 use hospes::outcome::STATUS_HELP;
@@ -84,6 +84,9 @@ pub struct RunOptions {
     /// Make a socket by which `hospes ctl` changes the running machine.
     #[arg(long, value_name = "PATH")]
     control: Option<String>,
+    /// Have the guest give memory back.
+    #[arg(long, value_name = "KEYS")]
+    balloon: Option<String>,
     /// Add a SCSI controller; may be repeated.
     #[arg(long, value_name = "KEYS")]
     scsi: Vec<String>,
@@ -116,6 +119,7 @@ fn key_help() -> String {
     [
         SERIAL.help(),
         CONTROL.help(),
+        BALLOON.help(),
         SCSI.help(),
         DISK.help(),
         CDROM.help(),
@@ -218,6 +222,9 @@ impl RunOptions {
         if let Some(text) = &self.control {
             json.insert(CONTROL.name.to_owned(), options::parse(&CONTROL, text)?);
         }
+        if let Some(text) = &self.balloon {
+            json.insert(BALLOON.name.to_owned(), options::parse(&BALLOON, text)?);
+        }
         for (object, texts) in [
             (&SCSI, &self.scsi),
             (&DISK, &self.disk),
@@ -283,12 +290,22 @@ mod tests {
             "path=a,on=s0",
             "--disk",
             "path=b,on=s0,lun=7",
+            "--personality",
+            "vmware",
+            "--balloon",
+            "vmware,target=64M,caps=basic",
+            "--fault",
+            "on=balloon,kind=page,code=5,count=3",
         ])
         .unwrap();
         assert_eq!((machine.cpus, machine.memory.0), (4, 1 << 30));
         assert!(!machine.serial.stdout);
         assert_eq!(machine.scsi[0].queues, Some(2));
         assert_eq!(machine.disk[1].lun, Some(7));
+        let balloon = machine.balloon.unwrap();
+        assert_eq!(balloon.target.0, 64 << 20);
+        assert!(!balloon.has_doorbell());
+        assert_eq!(machine.fault[0].on, "balloon");
     }
 
     #[test]
@@ -310,6 +327,14 @@ mod tests {
             (&["--kernel", "k", "--memory", "x"], "536870912, 512M or 1G"),
             (&["--kernel", "k", "--cpus", "300"], "300"),
             (&["--kernel", "k", "--disk", "path=p,on=s1"], "on=s1"),
+            (
+                &["--kernel", "k", "--balloon", "vmware"],
+                "--personality vmware",
+            ),
+            (
+                &["--kernel", "k", "--balloon", "vmware,caps=fast"],
+                "64-bit-target",
+            ),
             (&["--config", "/nonexistent"], "/nonexistent"),
             (
                 &["--kernel", "k", "--scsi", "virtio,id=s,queues=65536"],

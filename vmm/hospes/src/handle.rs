@@ -16,13 +16,14 @@ use hospes_scsi::UnitAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::balloon::{self, BalloonDevice, Status};
 use crate::config;
 use crate::devices::{self, Description, Devices, Removal};
 use crate::outcome::{Outcome, Stopper};
 use crate::platform::power::Power;
 use crate::refusal::Refusal;
 use crate::storage::unit::Entry;
-use crate::storage::{Controller, Parts};
+use crate::storage::{self, Controller, Parts};
 
 /// Whether the guest runs.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -58,6 +59,8 @@ pub struct Handle {
     pub counters: Arc<dyn Counted + Send + Sync>,
     /// Who ends it.
     pub stopper: Stopper,
+    /// Its balloon, if it has one.
+    pub balloon: Option<Arc<dyn BalloonDevice>>,
     /// Its memory, for new devices.
     pub memory: GuestMemory,
     /// Its interrupts, for new devices.
@@ -200,13 +203,47 @@ impl Handle {
         Ok(self.devices.controller(id)?.describe_units())
     }
 
+    /// How the balloon is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if there is none.
+    pub fn balloon(&self) -> Result<Status, Refusal> {
+        Ok(self.balloon_device()?.status())
+    }
+
+    /// Sets what the guest is to give back, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if there is no balloon, or not as much memory.
+    pub fn set_balloon_target(&self, bytes: u64) -> Result<Status, Refusal> {
+        let balloon = self.balloon_device()?;
+        balloon.set_target(bytes).map_err(Refusal::invalid)?;
+        Ok(balloon.status())
+    }
+
+    fn balloon_device(&self) -> Result<&dyn BalloonDevice, Refusal> {
+        self.balloon.as_deref().ok_or_else(|| {
+            Refusal::conflict("the machine has no balloon; start it with --balloon vmware")
+        })
+    }
+
+    /// The balloon, if that is what `id` names.
+    fn faulty_balloon(&self, id: &str) -> Option<&dyn BalloonDevice> {
+        self.balloon.as_deref().filter(|_| id == balloon::ID)
+    }
+
     /// Has a controller do something wrong; the result names the fault.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] naming the key.
     pub fn inject(&self, id: &str, fault: Map<String, Value>) -> Result<u64, Refusal> {
-        self.devices.controller(id)?.inject(fault)
+        match self.faulty_balloon(id) {
+            Some(balloon) => balloon.inject(fault).map_err(Refusal::invalid),
+            None => self.devices.controller(id)?.inject(fault),
+        }
     }
 
     /// What a controller does wrong.
@@ -215,7 +252,10 @@ impl Handle {
     ///
     /// A [`Refusal`] if there is no such controller.
     pub fn faults(&self, id: &str) -> Result<Vec<Value>, Refusal> {
-        Ok(self.devices.controller(id)?.faults())
+        match self.faulty_balloon(id) {
+            Some(balloon) => Ok(balloon.faults()),
+            None => Ok(self.devices.controller(id)?.faults()),
+        }
     }
 
     /// Has it do one thing right again, or everything.
@@ -224,6 +264,9 @@ impl Handle {
     ///
     /// A [`Refusal`] if there is no such controller or fault.
     pub fn clear_faults(&self, id: &str, fault: Option<u64>) -> Result<(), Refusal> {
-        self.devices.controller(id)?.clear_faults(fault)
+        match self.faulty_balloon(id) {
+            Some(balloon) => storage::fault::clear(balloon, fault),
+            None => self.devices.controller(id)?.clear_faults(fault),
+        }
     }
 }

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod acpi;
+pub mod balloon;
 pub mod boot;
 pub mod config;
 pub mod control;

@@ -24,6 +24,7 @@ use serde_json::Value;
 
 use crate::acpi::slots::{self, Slots};
 use crate::acpi::{Board, HotPlug};
+use crate::balloon::BalloonDevice;
 use crate::boot::Boot;
 use crate::config::{self, ConfigError, Personality};
 use crate::control::routes;
@@ -105,15 +106,23 @@ impl Machine {
             Personality::Kvm | Personality::Vmware => None,
             Personality::Hyperv => Some(Platform::new(&kvm, &vm, &memory)?),
         };
-        let (vcpus, vmware) = load(&kvm, &vm, &memory, config, hyperv.as_deref())?;
+        let vectors = Vectors(interrupts.clone());
+        let build = |one| vmware::balloon::build(one, config, &memory, &vectors);
+        let balloon = config.balloon.as_ref().map(build).transpose()?;
+        let port = balloon.as_ref().map(|parts| parts.port.clone());
+        let (vcpus, vmware) = load(&kvm, &vm, &memory, config, hyperv.as_deref(), port.clone())?;
+        let port = port.map(|port| -> Arc<dyn BalloonDevice> { port });
         if let Some(hyperv) = &hyperv {
             let settings = hospes_vmbus::Settings {
                 max_version: config.vmbus_max_version.0,
             };
             hyperv.start_bus(&vm, &interrupts, config.cpus, settings)?;
         }
-        let vectors = Vectors(interrupts);
         let devices = Devices::new(root, slots, hyperv.clone());
+        if let Some(vmci) = balloon.and_then(|parts| parts.vmci) {
+            let fail = |refusal: Refusal| ConfigError(refusal.text);
+            devices.add(vmware::vmci::ID, vmci).map_err(fail)?;
+        }
         add_functions(&devices, config, &memory, &vectors, &stopper)?;
         let running = Arc::<Running>::default();
         let counters = Arc::new(Counters {
@@ -122,6 +131,7 @@ impl Machine {
             devices,
             serial: serial.clone(),
             spaces,
+            balloon: port.clone(),
             vmware,
         });
         let handle = Handle {
@@ -130,6 +140,7 @@ impl Machine {
             vcpus: running.clone(),
             counters: counters.clone(),
             stopper: stopper.clone(),
+            balloon: port,
             memory: memory.clone(),
             vectors: Box::new(vectors),
             cpus: config.cpus,
@@ -315,6 +326,7 @@ fn load(
     memory: &GuestMemory,
     config: &config::Machine,
     hyperv: Option<&Platform>,
+    balloon: Option<Arc<vmware::balloon::Port>>,
 ) -> Result<Loaded> {
     let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
         .map_err(|error| ConfigError(error.to_string()))?;
@@ -333,6 +345,7 @@ fn load(
             kvm,
             first,
             config.memory.0,
+            balloon,
         )?)),
         Personality::Kvm | Personality::Hyperv => None,
     };

@@ -5,7 +5,7 @@
 mod control;
 mod fault;
 
-pub use control::{CHANGE, CLEAR, CONTROLLER, EJECT, REMOVE, RESIZE, UNIT};
+pub use control::{CHANGE, CLEAR, CONTROLLER, EJECT, REMOVE, RESIZE, TARGET_SIZE, UNIT};
 pub use fault::FAULT;
 
 /// What a value looks like.
@@ -101,6 +101,36 @@ pub const CONTROL: Object = Object {
         "",
         "where the control socket is made; path= may be left out",
     )],
+};
+
+/// `--balloon`.
+pub const BALLOON: Object = Object {
+    name: "balloon",
+    head: Some("type"),
+    keys: &[
+        key(
+            "type",
+            Kind::Text,
+            "vmware",
+            "",
+            "protocol; the first word may do without type=",
+        ),
+        key(
+            "target",
+            Kind::Text,
+            "SIZE",
+            "0",
+            "bytes that the guest is to give back, with K, M or G",
+        ),
+        key(
+            "caps",
+            Kind::Text,
+            "CAPS",
+            "all",
+            "what the guest is offered: all, legacy, or basic, batched, batched-2m, \
+             signalled and 64-bit-target with + between them",
+        ),
+    ],
 };
 
 /// `--scsi`.

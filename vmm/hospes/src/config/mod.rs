@@ -6,6 +6,7 @@
 //! are put into the same JSON ([`options`]) before it is read. [`keys`] has the
 //! list of keys behind `--help` and behind every error about a key.
 
+mod balloon;
 pub mod keys;
 pub mod options;
 mod storage;
@@ -19,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::cpu::CpuModel;
+use crate::vmware::vmci;
 
+pub use balloon::{Balloon, BalloonKind, Offered};
 pub use storage::{Cdrom, Disk, Fault, Passthrough, Scsi, ScsiKind};
 pub use value::{Bytes, VmbusVersion};
 
@@ -79,6 +82,9 @@ pub struct Machine {
     /// Where the control socket is; without, there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
+    /// Memory that the guest gives back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balloon: Option<Balloon>,
     /// SCSI controllers.
     #[serde(default)]
     pub scsi: Vec<Scsi>,
@@ -170,11 +176,17 @@ impl Machine {
         if self.time_limit == Some(0) {
             return fail("time_limit=0: give at least 1 second, or leave it out".to_owned());
         }
+        if let Some(balloon) = &self.balloon {
+            balloon.check(self.personality, self.memory)?;
+        }
         self.check_ids()
     }
 
     fn check_ids(&self) -> Result<(), ConfigError> {
         let mut ids = BTreeSet::new();
+        if self.balloon.is_some() {
+            ids.extend([crate::balloon::ID, vmci::ID]);
+        }
         for scsi in &self.scsi {
             scsi.check()?;
             if scsi.kind == ScsiKind::Vmbus && self.personality != Personality::Hyperv {
@@ -202,6 +214,11 @@ impl Machine {
             device.check(on(&what, &device.on)?)?;
         }
         for fault in &self.fault {
+            if self.balloon.is_some() && fault.on == crate::balloon::ID {
+                let fail = |text| ConfigError(format!("fault: {text}"));
+                crate::vmware::balloon::fault::check(&fault.fault).map_err(fail)?;
+                continue;
+            }
             on("fault", &fault.on)?.check_fault(&fault.fault)?;
         }
         Ok(())

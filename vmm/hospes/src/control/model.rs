@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hospes_device::counters::Counted;
 use hospes_pci::root::RootBus;
 use hospes_pci::stand_in::{NoInterrupts, Spaces};
+use protocol::vmballoon::Capabilities;
 
 use crate::acpi::slots::Slots;
 use crate::control::http::{self, Parsed};
@@ -17,6 +18,7 @@ use crate::handle::{Handle, State, Vcpus};
 use crate::layout;
 use crate::outcome::{Outcome, Stopper};
 use crate::platform::power::testing::power;
+use crate::vmware::balloon::{Offer, Port};
 
 /// The size of its memory.
 const MEMORY: u64 = 16 << 20;
@@ -50,7 +52,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A machine without devices.
+    /// A machine without devices but for a balloon.
     ///
     /// # Panics
     ///
@@ -65,12 +67,15 @@ impl Model {
         let slots = Arc::new(Slots::new(power.clone()));
         let devices = Devices::new(root, Some(slots.clone()), None);
         let counters: Arc<dyn Counted + Send + Sync> = devices.clone();
+        let offer = Offer::Capabilities(Capabilities::ALL);
+        let balloon = Port::new(&memory, offer, None);
         let handle = Handle {
             devices,
             power,
             vcpus: Arc::new(Puppets(Mutex::new(State::Running))),
             counters,
             stopper: Stopper::new(sender),
+            balloon: Some(Arc::new(balloon)),
             memory,
             vectors: Box::new(NoInterrupts),
             cpus: 1,

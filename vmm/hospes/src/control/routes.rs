@@ -44,6 +44,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/machine/reset", reset),
     route("POST", "/machine/quit", quit),
     route("GET", "/counters", get_counters),
+    route("GET", "/balloon", get_balloon),
+    route("PUT", "/balloon", put_balloon),
     route("GET", "/devices", get_devices),
     route("GET", "/devices/{id}", get_device),
     route("DELETE", "/devices/{id}", remove_device),
@@ -225,6 +227,22 @@ fn quit(handle: &Handle, _: &Call<'_>) -> Result<Answer, Refusal> {
 
 fn get_counters(handle: &Handle, _: &Call<'_>) -> Result<Answer, Refusal> {
     ok(handle.counters())
+}
+
+fn get_balloon(handle: &Handle, _: &Call<'_>) -> Result<Answer, Refusal> {
+    ok(to_json(handle.balloon()?)?)
+}
+
+/// The body of a new target.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    target: Bytes,
+}
+
+fn put_balloon(handle: &Handle, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let target = call.body::<Target>()?.target.0;
+    ok(to_json(handle.set_balloon_target(target)?)?)
 }
 
 fn get_devices(handle: &Handle, _: &Call<'_>) -> Result<Answer, Refusal> {

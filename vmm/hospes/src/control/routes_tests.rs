@@ -248,6 +248,31 @@ fn what_is_wrong_is_named() {
     );
 }
 
+#[test]
+fn a_balloon_has_a_target_and_faults() {
+    let mut bench = bench();
+    let status = bench.expect(200, "PUT", "/balloon", json!({"target": "4M"}));
+    assert_eq!(
+        (&status["target"], &status["guest"]),
+        (&json!(4 << 20), &json!("off"))
+    );
+    assert_eq!(bench.expect(200, "GET", "/balloon", Value::Null), status);
+    for body in [json!({"target": "1G"}), json!({"size": 1}), json!({})] {
+        bench.expect(400, "PUT", "/balloon", body);
+    }
+    let faults = "/devices/balloon/faults";
+    let fault = json!({"kind": "command", "code": 8, "operation": 1});
+    let id = bench.expect(201, "POST", faults, fault.clone())["id"].clone();
+    bench.expect(400, "POST", faults, json!({"kind": "delay", "ms": 1}));
+    let list = bench.expect(200, "GET", faults, Value::Null);
+    assert_eq!(list[0]["fault"]["code"], 8);
+    bench.expect(200, "DELETE", &format!("{faults}/{id}"), Value::Null);
+    bench.expect(404, "DELETE", &format!("{faults}/{id}"), Value::Null);
+    bench.handle.balloon = None;
+    bench.expect(409, "GET", "/balloon", Value::Null);
+    bench.expect(404, "POST", faults, fault);
+}
+
 fn description() -> Value {
     serde_json::from_str(DESCRIPTION).unwrap()
 }
@@ -387,13 +412,14 @@ fn answers_are_what_their_schemas_say() {
 /// Every key of a body is described, and the other way round.
 #[test]
 fn bodies_are_described_with_all_of_their_keys() {
-    use crate::config::keys::{CDROM, DISK, PASSTHROUGH, SCSI};
+    use crate::config::keys::{CDROM, DISK, PASSTHROUGH, SCSI, TARGET_SIZE};
     let description = description();
     for (name, object) in [
         ("Scsi", SCSI),
         ("Disk", DISK),
         ("Cdrom", CDROM),
         ("Passthrough", PASSTHROUGH),
+        ("BalloonTarget", TARGET_SIZE),
     ] {
         let properties = &description["components"]["schemas"][name]["properties"];
         let described: BTreeSet<_> = properties.as_object().unwrap().keys().cloned().collect();

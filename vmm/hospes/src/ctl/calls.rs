@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use hospes::config::keys::{Object, CDROM, DISK, FAULT, PASSTHROUGH, SCSI};
-use hospes::config::keys::{CHANGE, CLEAR, CONTROLLER, EJECT, REMOVE, RESIZE, UNIT};
+use hospes::config::keys::{CHANGE, CLEAR, CONTROLLER, EJECT, REMOVE, RESIZE, TARGET_SIZE, UNIT};
 use hospes::config::{options, ConfigError};
 use serde_json::{json, Map, Value};
 
@@ -70,6 +70,11 @@ impl Command {
             Self::Reset => post("/machine/reset"),
             Self::Quit => post("/machine/quit"),
             Self::Counters => get("/counters"),
+            Self::Balloon { keys: None } => get("/balloon"),
+            Self::Balloon { keys: Some(keys) } => {
+                let body = Value::Object(parse_text(&TARGET_SIZE, keys)?);
+                Ok(Call::new("PUT", "/balloon", Some(body)))
+            }
             Self::Devices => get("/devices"),
             Self::Units(keys) => get(&below(&parse(&CONTROLLER, keys)?, "units")),
             Self::Faults(keys) => get(&below(&parse(&CONTROLLER, keys)?, "faults")),
@@ -279,6 +284,9 @@ mod tests {
         for (line, request) in [
             ("machine", "GET /machine"),
             ("pause", "PUT /machine/state {\"state\":\"paused\"}"),
+            ("balloon", "GET /balloon"),
+            ("balloon target=1G", "PUT /balloon {\"target\":\"1G\"}"),
+            ("balloon 1G", "PUT /balloon {\"target\":\"1G\"}"),
             ("units on=s0", "GET /devices/s0/units"),
             ("units s0", "GET /devices/s0/units"),
             (
@@ -354,6 +362,8 @@ mod tests {
             "reset",
             "quit",
             "counters",
+            "balloon",
+            "balloon target=0",
             "devices",
             "units s0",
             "faults s0",

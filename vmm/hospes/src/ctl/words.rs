@@ -29,6 +29,7 @@ it is 0, target=N:
   hospes ctl scsi add virtio,id=s1
   hospes ctl scsi remove id=s1 --wait 30         the guest lets go of it
   hospes ctl scsi remove id=s1,surprise          it is gone at once
+  hospes ctl balloon target=256M                 without a target: look
   hospes ctl fault add on=s0,kind=delay,ms=500,lun=3,count=10
   hospes ctl fault clear on=s0[,id=1]
   hospes ctl request GET /devices/s0
@@ -76,6 +77,11 @@ pub enum Command {
     Quit,
     /// Show all counters.
     Counters,
+    /// Show the balloon, or set what is wanted in it: target=SIZE.
+    Balloon {
+        /// The keys, with commas between them.
+        keys: Option<String>,
+    },
     /// List what is on the PCI bus.
     Devices,
     /// List the units of a controller: on=ID.

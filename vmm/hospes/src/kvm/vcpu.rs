@@ -24,7 +24,6 @@ use hospes_device::counters::Counter;
 use hospes_device::thread::{self as confined, Role};
 use kvm_bindings::{KVM_SYSTEM_EVENT_CRASH, KVM_SYSTEM_EVENT_RESET, KVM_SYSTEM_EVENT_SHUTDOWN};
 use kvm_ioctls::{ReadMsrExit, VcpuExit, VcpuFd, WriteMsrExit};
-use protocol::backdoor::PORT;
 use serde::Serialize;
 use vmm_sys_util::signal::{register_signal_handler, Killable, SIGRTMIN};
 
@@ -185,7 +184,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
         };
         let end = match end {
             Step::Hyperv => serve_hyperv(index, &mut vcpu, context),
-            Step::Backdoor => serve_backdoor(&mut vcpu, context),
+            Step::Backdoor(port) => serve_backdoor(port, &mut vcpu, context),
             Step::Trouble => try_again(&mut vcpu, &mut tries, counters),
             other => {
                 tries.forget();
@@ -193,7 +192,7 @@ fn run(index: u8, mut vcpu: VcpuFd, context: &Context, counters: &ExitCounters) 
             }
         };
         let outcome = match end {
-            Step::Continue | Step::Hyperv | Step::Backdoor | Step::Trouble => continue,
+            Step::Continue | Step::Hyperv | Step::Backdoor(_) | Step::Trouble => continue,
             Step::End(outcome) => outcome,
             Step::Fail(text) => Outcome::Error(format!("vCPU {index}: {text}{}", place(&vcpu))),
         };
@@ -207,8 +206,8 @@ enum Step {
     Continue,
     /// What it was about is looked at once the vCPU is ours again.
     Hyperv,
-    /// The same, of a read of VMware's port.
-    Backdoor,
+    /// The same, of a read of one of VMware's ports.
+    Backdoor(u16),
     /// The same, of an internal error of KVM.
     Trouble,
     End(Outcome),
@@ -220,9 +219,10 @@ fn handle(exit: VcpuExit<'_>, context: &Context, counters: &ExitCounters) -> Ste
     match exit {
         VcpuExit::IoIn(port, data) => {
             counters.io_in.inc();
-            if port == PORT && data.len() == 4 && context.vmware.is_some() {
+            let vmware = context.vmware.as_ref().filter(|_| data.len() == 4);
+            if vmware.is_some_and(|vmware| vmware.has_port(port)) {
                 data.fill(0xff);
-                return Step::Backdoor;
+                return Step::Backdoor(port);
             }
             spaces.io.read(u64::from(port), data);
         }
@@ -282,9 +282,9 @@ fn serve_hyperv(index: u8, vcpu: &mut VcpuFd, context: &Context) -> Step {
     }
 }
 
-fn serve_backdoor(vcpu: &mut VcpuFd, context: &Context) -> Step {
+fn serve_backdoor(port: u16, vcpu: &mut VcpuFd, context: &Context) -> Step {
     if let Some(platform) = &context.vmware {
-        platform.serve(vcpu);
+        platform.serve(port, vcpu);
     }
     Step::Continue
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hospes_device::counters::Counted;
 use serde_json::{json, Value};
 
+use crate::balloon::BalloonDevice;
 use crate::devices::Devices;
 use crate::kvm::spaces::Spaces;
 use crate::kvm::stats::Statistics;
@@ -26,6 +27,8 @@ pub(super) struct Counters {
     pub(super) serial: Arc<SerialPort>,
     /// Accesses that nobody answered.
     pub(super) spaces: Arc<Spaces>,
+    /// The balloon, if there is one.
+    pub(super) balloon: Option<Arc<dyn BalloonDevice>>,
     /// Calls of a guest of VMware, if it is one.
     pub(super) vmware: Option<Arc<vmware::platform::Platform>>,
 }
@@ -52,6 +55,9 @@ impl Counted for Counters {
         }
         if let (Some(map), Some(vmware)) = (counters.as_object_mut(), &self.vmware) {
             map.insert("backdoor".to_owned(), vmware.counters());
+        }
+        if let (Some(map), Some(balloon)) = (counters.as_object_mut(), &self.balloon) {
+            map.insert("balloon".to_owned(), balloon.counters());
         }
         counters
     }

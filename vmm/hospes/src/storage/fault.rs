@@ -9,6 +9,7 @@ use hospes_vmbus::storvsp::Storvsp;
 use serde_json::{Map, Value};
 
 use crate::config::ScsiKind;
+use crate::refusal::Refusal;
 
 const NO_FAULTS: &str = "a pvscsi controller cannot be told to do anything wrong";
 
@@ -47,14 +48,14 @@ fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
     serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())
 }
 
-fn inject<K: Kind>(
+pub(crate) fn inject<K: Kind>(
     fault: Map<String, Value>,
     inject: impl FnOnce(Fault<K>) -> Result<u64, FaultError>,
 ) -> Result<u64, String> {
     inject(parse(fault)?).map_err(|error| error.to_string())
 }
 
-fn list<K: Kind>(faults: Vec<FaultStatus<K>>) -> Vec<Value> {
+pub(crate) fn list<K: Kind>(faults: Vec<FaultStatus<K>>) -> Vec<Value> {
     let value = |fault| serde_json::to_value(fault).ok();
     faults.into_iter().filter_map(value).collect()
 }
@@ -93,6 +94,20 @@ impl Faulty for Storvsp {
     fn clear_faults(&self) {
         Storvsp::clear_faults(self);
     }
+}
+
+/// Has a device do one thing right again, or everything.
+///
+/// # Errors
+///
+/// A [`Refusal`] if there is no such fault.
+pub fn clear(faulty: &(impl Faulty + ?Sized), id: Option<u64>) -> Result<(), Refusal> {
+    match id {
+        None => faulty.clear_faults(),
+        Some(id) if faulty.clear_fault(id) => {}
+        Some(id) => return Err(Refusal::unknown(format!("there is no fault {id}"))),
+    }
+    Ok(())
 }
 
 /// A controller that does nothing wrong on request.

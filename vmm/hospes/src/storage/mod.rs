@@ -306,13 +306,7 @@ impl Controller {
     ///
     /// A [`Refusal`] if there is no such fault.
     pub fn clear_faults(&self, id: Option<u64>) -> Result<(), Refusal> {
-        let host = self.transport.faulty();
-        match id {
-            None => host.clear_faults(),
-            Some(id) if host.clear_fault(id) => {}
-            Some(id) => return Err(Refusal::unknown(format!("there is no fault {id}"))),
-        }
-        Ok(())
+        fault::clear(self.transport.faulty(), id)
     }
 
     /// Lets the device touch guest memory no more, until [`resume`](Self::resume).

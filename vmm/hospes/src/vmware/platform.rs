@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the machine tells of itself through the backdoor, and how.
+//! What the machine tells of itself through the backdoor, and how; and how a guest reaches
+//! the balloon port, which works alike.
 //!
 //! The call is an ordinary read of a port, whose answer is in other registers as
 //! well. KVM leaves the registers of a guest in the page that it shares with us at
 //! each exit, and takes them from there when the vCPU goes on, so that a call needs no
 //! further request.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use hospes_device::counters::{Counted, Counter};
 use kvm_bindings::{kvm_regs, CpuId, KVM_SYNC_X86_REGS};
 use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuFd};
-use protocol::backdoor::{Machine, Registers, Time, VCPU_X2APIC};
+use protocol::backdoor::{self, Machine, Registers, Time, VCPU_X2APIC};
+use protocol::vmballoon;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::vmware::balloon::Port;
 use crate::vmware::{cpuid, sys};
 
 /// KVM's APIC timers count nanoseconds.
@@ -47,16 +51,23 @@ struct Counters {
 pub struct Platform {
     machine: Machine,
     tsc_khz: u32,
+    balloon: Option<Arc<Port>>,
     counters: Counters,
 }
 
 impl Platform {
-    /// A machine with so many bytes of memory, of which `vcpu` is a processor.
+    /// A machine with so many bytes of memory, of which `vcpu` is a processor, and which may
+    /// have a balloon.
     ///
     /// # Errors
     ///
     /// [`VmwareError`] naming what KVM lacks.
-    pub fn new(kvm: &Kvm, vcpu: &VcpuFd, memory: u64) -> Result<Self, VmwareError> {
+    pub fn new(
+        kvm: &Kvm,
+        vcpu: &VcpuFd,
+        memory: u64,
+        balloon: Option<Arc<Port>>,
+    ) -> Result<Self, VmwareError> {
         let synced = u32::try_from(kvm.check_extension_int(Cap::SyncRegs)).unwrap_or(0);
         if synced & KVM_SYNC_X86_REGS == 0 {
             return Err(VmwareError::Missing("KVM_CAP_SYNC_REGS"));
@@ -71,6 +82,7 @@ impl Platform {
                 vcpu_info: VCPU_X2APIC,
             },
             tsc_khz,
+            balloon,
             counters: Counters::default(),
         })
     }
@@ -89,8 +101,35 @@ impl Platform {
         vcpu.set_sync_valid_reg(SyncReg::Register);
     }
 
-    /// Answers a read of the port, of four bytes, which was answered by all ones already.
-    pub fn serve(&self, vcpu: &mut VcpuFd) {
+    /// Whether something may be behind a port, for who knows the magic number.
+    pub fn has_port(&self, port: u16) -> bool {
+        port == backdoor::PORT || (port == vmballoon::PORT && self.balloon.is_some())
+    }
+
+    /// Answers a read of a port, of four bytes, which was answered by all ones already.
+    pub fn serve(&self, port: u16, vcpu: &mut VcpuFd) {
+        match &self.balloon {
+            Some(balloon) if port == vmballoon::PORT => self.serve_balloon(balloon, vcpu),
+            _ => self.serve_backdoor(vcpu),
+        }
+    }
+
+    fn serve_balloon(&self, balloon: &Port, vcpu: &mut VcpuFd) {
+        let before = balloon_registers(&vcpu.sync_regs().regs);
+        let Some(call) = vmballoon::Call::from_registers(&before) else {
+            return self.counters.stray.inc();
+        };
+        let reply = balloon.serve(call);
+        let after = reply.registers(&before);
+        if !sys::set_read_result(vcpu, reply.status.0) {
+            return;
+        }
+        let regs = &mut vcpu.sync_regs_mut().regs;
+        (regs.rbx, regs.rcx) = (after.rbx, after.rcx);
+        vcpu.set_sync_dirty_reg(SyncReg::Register);
+    }
+
+    fn serve_backdoor(&self, vcpu: &mut VcpuFd) {
         let call = registers(&vcpu.sync_regs().regs);
         let Some(answer) = call.answer(&self.machine, now) else {
             return self.counters.stray.inc();
@@ -110,6 +149,17 @@ impl Platform {
 impl Counted for Platform {
     fn counters(&self) -> serde_json::Value {
         serde_json::to_value(&self.counters).unwrap_or_default()
+    }
+}
+
+/// All of each, as the balloon port counts them.
+fn balloon_registers(regs: &kvm_regs) -> vmballoon::Registers {
+    vmballoon::Registers {
+        rax: regs.rax,
+        rbx: regs.rbx,
+        rcx: regs.rcx,
+        rdx: regs.rdx,
+        rsi: regs.rsi,
     }
 }
 

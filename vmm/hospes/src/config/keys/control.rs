@@ -45,6 +45,19 @@ pub const RESIZE: Object = Object {
     ],
 };
 
+/// A balloon's new target.
+pub const TARGET_SIZE: Object = Object {
+    name: "balloon",
+    head: Some("target"),
+    keys: &[key(
+        "target",
+        Kind::Text,
+        "SIZE",
+        "",
+        "bytes that the guest is to give back, with K, M or G",
+    )],
+};
+
 /// Another disc.
 pub const CHANGE: Object = Object {
     name: "cdrom change",

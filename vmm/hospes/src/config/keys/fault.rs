@@ -30,13 +30,13 @@ pub const FAULT: Object = Object {
              used-length, used-index, used-twice, used-unknown, events, tmf-drop, tmf-delay, \
              tmf-response, config or needs-reset; on VMBus also srb, refuse, length, \
              descriptor, write-index, read-index, unknown-id, twice, again, properties, \
-             notices, rescind or open",
+             notices, rescind or open; on=balloon has page, command or reset",
         ),
         number("queue", "virtio: only requests in this virtqueue"),
         number("channel", "VMBus: only requests on this channel"),
         number(
             "operation",
-            "VMBus: requests for this operation [default 3, commands]",
+            "VMBus: requests for this operation [default 3, commands]; balloon: this command",
         ),
         number("target", "only requests for this target"),
         number("lun", "only requests for this logical unit"),
@@ -54,7 +54,7 @@ pub const FAULT: Object = Object {
         number(
             "code",
             "response, garbage, tmf-response: virtio code; srb, garbage: SRB status; \
-             refuse: status",
+             refuse, page, command: status",
         ),
         number("sense_len", "garbage: length of the sense data"),
         number("resid", "garbage: residual"),

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the port can be told to do wrong ([`hospes_device::fault`]).
+
+use hospes_device::fault::{Fault, FaultError, Kind};
+use protocol::vmballoon::batch::STATUS_BITS;
+use protocol::vmballoon::Command;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Port;
+use crate::storage::fault::{inject, list, Faulty};
+
+/// What is done wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FaultKind {
+    /// A page is refused with this status. Nothing becomes of it.
+    Page {
+        /// The status.
+        code: u32,
+    },
+    /// A command is refused with this status. Nothing becomes of it.
+    Command {
+        /// The status.
+        code: u32,
+    },
+    /// The guest is told to forget its balloon and begin anew.
+    Reset {},
+}
+
+/// With which commands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Select {
+    /// Only this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<u32>,
+}
+
+impl Kind for FaultKind {
+    type Select = Select;
+    type About = Command;
+
+    const KEYS: &'static [&'static str] = &["operation"];
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Page { .. } => "page",
+            Self::Command { .. } => "command",
+            Self::Reset {} => "reset",
+        }
+    }
+
+    fn is_immediate(&self) -> bool {
+        matches!(self, Self::Reset {})
+    }
+
+    fn check(&self, select: &Select) -> Result<(), FaultError> {
+        match self {
+            Self::Page { code } if !(1..1 << STATUS_BITS).contains(code) => {
+                Err(FaultError::Value {
+                    key: "code",
+                    value: (*code).into(),
+                    allowed: "1 to 31",
+                })
+            }
+            Self::Command { code: 0 } => Err(FaultError::Value {
+                key: "code",
+                value: 0,
+                allowed: "1 or more",
+            }),
+            Self::Reset {} if select.operation.is_some() => {
+                Err(FaultError::Useless { key: "operation" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn matches(&self, select: &Select, about: &Command) -> bool {
+        let is_for_pages = about.operation().is_some();
+        let is_possible = is_for_pages || matches!(self, Self::Command { .. });
+        is_possible && select.operation.is_none_or(|number| number == about.0)
+    }
+}
+
+/// Says whether the port can do that.
+///
+/// # Errors
+///
+/// A text that names the key.
+pub fn check(fault: &Map<String, Value>) -> Result<(), String> {
+    let fault = serde_json::from_value::<Fault<FaultKind>>(Value::Object(fault.clone()));
+    fault.map(drop).map_err(|error| error.to_string())
+}
+
+impl Faulty for Port {
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+        inject(fault, |fault: Fault<FaultKind>| {
+            fault.check()?;
+            if fault.kind == (FaultKind::Reset {}) {
+                self.order_reset();
+                return Ok(self.faults.note(&fault.kind));
+            }
+            self.faults.arm(fault)
+        })
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        list(self.faults.list())
+    }
+
+    fn clear_fault(&self, id: u64) -> bool {
+        self.faults.clear(id)
+    }
+
+    fn clear_faults(&self) {
+        self.faults.clear_all();
+    }
+}
