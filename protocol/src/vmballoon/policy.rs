@@ -13,6 +13,15 @@
 //! Not obvious: a balloon that is too large by less than a large page is left alone, unless it is to
 //! be empty. Large pages are taken back whole, and may be the only ones that there are.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::arithmetic_side_effects,
+        reason = "a test may fail"
+    )
+)]
+
 pub mod answer;
 pub mod change;
 pub mod pause;

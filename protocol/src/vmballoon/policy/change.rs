@@ -18,10 +18,9 @@ pub enum Change {
 /// How a balloon of `size` becomes one of `target`.
 #[inline]
 pub fn change(size: u64, target: u64) -> Change {
-    if target > size {
-        return Change::Give(target - size);
-    }
-    let surplus = size - target;
+    let Some(surplus) = size.checked_sub(target) else {
+        return Change::Give(target.saturating_sub(size));
+    };
     let is_slack = target != 0 && surplus < PageSize::Large.pages();
     if surplus == 0 || is_slack {
         Change::None

@@ -41,7 +41,7 @@ impl Pause {
     /// A run has ended, in which so many pages were given.
     pub fn ran(&mut self, given: u64) {
         let cost = match given {
-            0 => (2 * self.last + 1).min(LONGEST),
+            0 => self.last.saturating_mul(2).saturating_add(1).min(LONGEST),
             _ => 0,
         };
         // The first one is free: the next poll tries again.

@@ -70,7 +70,7 @@ impl Giving {
 
     /// The next step if so many pages are missing. `None` if none is.
     pub fn next(&self, missing: u64) -> Option<Step> {
-        let large = missing / PageSize::Large.pages();
+        let large = missing.checked_div(PageSize::Large.pages()).unwrap_or(0);
         let (size, pages) = if self.large && large > 0 {
             (PageSize::Large, large)
         } else {
