@@ -73,6 +73,7 @@ memory_watched() {
 
 # pages_in_order: no page was given twice, or taken back without having been given.
 pages_in_order() {
+	local name
 	host balloon >/tmp/status || return
 	for name in given_twice not_given no_memory not_discarded; do
 		grep -qx "$name:0" /tmp/status || { grep "$name" /tmp/status; return 1; }
