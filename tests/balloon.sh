@@ -73,6 +73,7 @@ memory_watched() {
 
 # pages_in_order: no page was given twice, or taken back without having been given.
 pages_in_order() {
+	local name
 	host balloon >/tmp/status || return
 	for name in given_twice not_given no_memory not_discarded; do
 		grep -qx "$name:0" /tmp/status || { grep "$name" /tmp/status; return 1; }
@@ -94,14 +95,14 @@ balloon_cycle() {
 	check "no page is lost or doubled" pages_in_order
 }
 
-# balloon_falls_back CAPABILITIES COMMAND: a whole case about a host that offers less
-# than all: what may be used is, and by that command.
+# balloon_falls_back CAPABILITIES COMMAND MIB: a whole case about a host that offers
+# less than all: what may be used is, and by that command.
 balloon_falls_back() {
 	check "loads" balloon_load
 	check "uses what there is" same "$(balloon_says "used capabilities")" "$1"
 	check "memory to watch" memory_keep 16
 	memory_watch
-	balloon_cycle 100
+	balloon_cycle "$3"
 	check "by what it may use" has_called "$2"
 	check "memory is as it was" memory_watched
 	check "unloads" driver_unload

@@ -10,4 +10,4 @@
 . /tests/lib.sh
 . /tests/balloon.sh
 
-balloon_falls_back 0x2 lock
+balloon_falls_back 0x2 lock 16

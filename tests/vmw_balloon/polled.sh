@@ -10,4 +10,4 @@
 . /tests/lib.sh
 . /tests/balloon.sh
 
-balloon_falls_back 0x2e batched-2m-lock
+balloon_falls_back 0x2e batched-2m-lock 100
