@@ -270,6 +270,11 @@ class Again(unittest.TestCase):
         first, second = self._run([*self.FIRST, oops], [*self.SECOND, "ok 1 g/b", "# end"])
         self.assertEqual((first.ok, first.repeated, second.ok), (False, "", True))
 
+    def test_a_guest_that_lives_to_see_its_time_over_has_failed(self):
+        spoke = [*self.FIRST, "# timeout: 60 s are over; tasks that wait in the kernel follow"]
+        first, second = self._run(spoke, [*self.SECOND, "ok 1 g/b", "# end"])
+        self.assertEqual((first.ok, first.repeated, second.ok), (False, "", True))
+
     def test_only_nested_ones(self):
         first, second = self._run(self.FIRST, [*self.SECOND, "ok 1 g/b", "# end"], nested=False)
         self.assertEqual((first.ok, second.ok), (False, True))
