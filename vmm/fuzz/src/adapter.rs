@@ -12,7 +12,7 @@ use hospes_device::memory::GuestMemory;
 use hospes_pci::device::PciDevice;
 use hospes_pci::stand_in::NoInterrupts;
 use hospes_pvscsi::{Config, Pvscsi};
-use hospes_scsi::{AioMode, Disk, DiskConfig, Target, UnitAddress};
+use hospes_scsi::{AioMode, UnitAddress};
 use protocol::pvscsi::command::{Descriptor, Pages, SetupMessageRing, SetupRings};
 use protocol::pvscsi::register;
 use protocol::pvscsi::request::Data;
@@ -20,7 +20,7 @@ use protocol::pvscsi::{Context, RequestDescriptor, RingsState};
 use vm_memory::{Bytes, GuestAddress};
 use zerocopy::IntoBytes;
 
-use crate::backing::Memory;
+use crate::backing::target;
 use crate::input::Input;
 use crate::machine::memory;
 
@@ -78,20 +78,12 @@ pub fn run(data: &[u8]) {
 
 /// An adapter with one small disk, without a thread.
 fn adapter(memory: &GuestMemory) -> Arc<Pvscsi> {
-    let target = Target::new();
-    let config = DiskConfig {
-        serial: "fuzz".to_owned(),
-        ..DiskConfig::new("medium")
-    };
-    let disk = Disk::with_backing(&config, Box::new(Memory)).expect("a disk");
-    let address = UnitAddress { target: 0, lun: 0 };
-    target.add(address, Box::new(disk)).expect("the first unit");
     let config = Config {
         name: "s0".to_owned(),
         targets: 64,
         aio: AioMode::Sync,
     };
-    Pvscsi::threadless(&config, target, memory, &NoInterrupts).expect("an adapter")
+    Pvscsi::threadless(&config, target(), memory, &NoInterrupts).expect("an adapter")
 }
 
 impl Run<'_> {

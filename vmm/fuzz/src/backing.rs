@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A medium in memory.
+//! A medium in memory, and the one disk that is on it.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hospes_device::memory::SgList;
 use hospes_scsi::backing::{Backing, Durability, Incomplete};
+use hospes_scsi::{Disk, DiskConfig, Target, UnitAddress};
 
 /// Its size.
 pub const LEN: usize = 64 << 10;
@@ -74,4 +75,17 @@ impl Backing for Memory {
         range(&mut bytes(), offset, len)?.fill(0);
         Ok(())
     }
+}
+
+/// A target with one small disk.
+pub fn target() -> Arc<Target> {
+    let target = Target::new();
+    let config = DiskConfig {
+        serial: "fuzz".to_owned(),
+        ..DiskConfig::new("medium")
+    };
+    let disk = Disk::with_backing(&config, Box::new(Memory)).expect("a disk");
+    let address = UnitAddress { target: 0, lun: 0 };
+    target.add(address, Box::new(disk)).expect("the first unit");
+    target
 }

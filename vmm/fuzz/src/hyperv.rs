@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use hospes_device::memory::GuestMemory;
-use hospes_scsi::{AioMode, Disk, DiskConfig, Target, UnitAddress};
+use hospes_scsi::{AioMode, UnitAddress};
 use hospes_vmbus::device::Signals;
 use hospes_vmbus::memory::Pages;
 use hospes_vmbus::server::here::BusHere;
@@ -37,7 +37,7 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::IntoBytes;
 
-use crate::backing::Memory;
+use crate::backing::target;
 use crate::input::Input;
 use crate::machine::memory;
 
@@ -397,17 +397,4 @@ fn config() -> Config {
         max_transfer: DEFAULT_TRANSFER,
         aio: AioMode::Sync,
     }
-}
-
-/// One small disk.
-fn target() -> Arc<Target> {
-    let target = Target::new();
-    let config = DiskConfig {
-        serial: "fuzz".to_owned(),
-        ..DiskConfig::new("medium")
-    };
-    let disk = Disk::with_backing(&config, Box::new(Memory)).expect("a disk");
-    let address = UnitAddress { target: 0, lun: 0 };
-    target.add(address, Box::new(disk)).expect("the first unit");
-    target
 }

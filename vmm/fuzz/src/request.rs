@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use hospes_device::limit::RateLimit;
 use hospes_device::memory::GuestMemory;
-use hospes_scsi::{Disk, DiskConfig, Target, UnitAddress};
+use hospes_scsi::UnitAddress;
 use hospes_virtio::counters::QueueCounters;
 use hospes_virtio::fault::{Fault, FaultKind};
 use hospes_virtio::notify::{DeviceState, Interrupt, NO_VECTOR};
@@ -19,7 +19,7 @@ use hospes_virtio::scsi::{ScsiConfig, ScsiHost};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
-use crate::backing::Memory;
+use crate::backing::target;
 use crate::input::Input;
 use crate::machine::memory;
 
@@ -92,15 +92,7 @@ pub fn run(data: &[u8]) {
 
 /// A host with one small disk.
 fn host() -> Arc<ScsiHost> {
-    let target = Target::new();
-    let config = DiskConfig {
-        serial: "fuzz".to_owned(),
-        ..DiskConfig::new("medium")
-    };
-    let disk = Disk::with_backing(&config, Box::new(Memory)).expect("a disk");
-    let address = UnitAddress { target: 0, lun: 0 };
-    target.add(address, Box::new(disk)).expect("the first unit");
-    ScsiHost::new(&ScsiConfig::default(), target).expect("a host")
+    ScsiHost::new(&ScsiConfig::default(), target()).expect("a host")
 }
 
 /// Puts descriptors, heads and buffers into memory.
