@@ -114,8 +114,6 @@ impl Drop for Handlers {
             bindings::unregister_syscore(self.0.get());
             bindings::hv_remove_kexec_handler();
             bindings::hv_remove_crash_handler();
-            // The timers of the hypervisor's tell of themselves by the same controller.
-            bindings::hv_stimer_global_cleanup();
         }
     }
 }
