@@ -38,6 +38,13 @@ written() { diskcheck write --disk 7 --generation 3 --direct "$NODE"; }
 
 verified() { diskcheck verify --disk 7 --generation 3 "$@" "$NODE"; }
 
+# What was written, of a device that is larger now: a driver that has seen that
+# shows the whole of it.
+as_written() {
+	dd if="$NODE" of=/tmp/copy bs=1M count=8 iflag=direct 2>/dev/null &&
+		diskcheck verify --disk 7 --generation 3 /tmp/copy && rm /tmp/copy
+}
+
 kernel_said() { dmesg | grep -q "$1"; }
 
 # read_at SECTOR: four sectors from there on.
@@ -97,7 +104,7 @@ check "a slow device keeps nobody waiting" others_go_on
 check "the device grows" host_own grow
 read_at 0 >/dev/null 2>&1
 check "its unit attention arrives" until_true 10 has_grown
-check "everything is as it was written" verified --direct --io-size 256K
+check "everything is as it was written" as_written
 
 check "the device goes away" host_own vanish
 check "its commands end" fails_at 64
