@@ -20,7 +20,7 @@ from . import cpu, modules
 from .guest import NO_SELF_TESTS, Parts
 from .initramfs import Archive
 from .machine import Machine
-from .vmm import memory_mib, qemu_base
+from .vmm import FIRMWARE, FIRMWARE_DIRECTORY, memory_mib, qemu_base
 
 OUTPUTS = ("console", "vmm.log", "job.log")
 OUTER_MIB = 2048
@@ -130,6 +130,8 @@ class Nested:
         archive.add("job.sh", script, 0o755)
         for tool in ("hospes", "diskcheck"):
             archive.add_program(parts.tools / tool)
+        if machine.vmm == "qemu_kvm":
+            add_qemu(archive)
         for tool in OUTER_PROGRAMS:
             archive.add_program(tool)
         # Under its whole name: BusyBox has another one.
@@ -157,12 +159,19 @@ class Nested:
             archive.add(f"modules/{name}.ko", tree.read(name))
 
 
+def add_qemu(archive: Archive) -> None:
+    """QEMU, for guests of its own in level 1."""
+    archive.add_program("/usr/bin/qemu-system-x86_64")
+    for path in FIRMWARE:
+        archive.add(f"{FIRMWARE_DIRECTORY.lstrip('/')}/{Path(path).name}", Path(path).read_bytes())
+
+
 def _outer_mib(machine: Machine) -> int:
     """Level 1 holds the guest's memory beyond the usual, and the disks."""
     disks = sum(disk.size for disk in machine.disks.disks) >> 20
     return OUTER_MIB + 2 * (memory_mib(machine) - 512) + disks
 
 
-def for_vmm(vmm: str) -> Local | Nested:
-    """The backend that can run a VMM on this machine."""
-    return Nested() if vmm == "hospes" and not cpu.runs_guests() else Local()
+def for_machine(machine: Machine) -> Local | Nested:
+    """The backend that can run a machine here."""
+    return Nested() if machine.on_kvm and not cpu.runs_guests() else Local()

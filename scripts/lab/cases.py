@@ -45,7 +45,7 @@ KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-lim
         "qemu", "user", "host", "programs"}
 CHOICES = {
     "driver": {"rust", "c"},
-    "vmm": {"hospes", "qemu"},
+    "vmm": {"hospes", "qemu", "qemu_kvm"},
     "kernel": {"stock", "lab", "debug"},
     "bus": {"rust", "c"},
 }
@@ -160,7 +160,7 @@ def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case
         exit=exit_name,
         cmdline=words["cmdline"],
         vmm_limit=vmm_limit,
-        words={vmm: words[vmm] for vmm in CHOICES["vmm"]},
+        words={vmm: words.get(vmm, "") for vmm in CHOICES["vmm"]},
         user=user,
         host=last.get("host", "no") == "yes",
         programs=tuple(words["programs"].split()),
@@ -242,7 +242,7 @@ def boots(pairs: list[tuple[Case, Machine]]) -> list[Boot]:
         [*shared.values(), *alone],
         key=lambda boot: (
             boot.cases[0].group != "kunit",
-            boot.machine.vmm != "hospes",
+            not boot.machine.on_kvm,
             -len(boot.cases),
             boot.slug,
         ),

@@ -96,11 +96,16 @@ class Machine:
 
     module: str = "none"  # the guest driver under test, by its module name
     driver: str = "c"  # rust: ours; c: the kernel's own
-    vmm: str = "qemu"  # hospes, qemu
+    vmm: str = "qemu"  # hospes, qemu (its own emulation), qemu_kvm
     kernel: str = "stock"  # stock, lab, debug
     vcpus: int = 1
     disks: Disks = Disks("none")
     bus: str = "c"  # what is below the driver, for hv_storvsc: rust: our hv_vmbus
+
+    @property
+    def on_kvm(self) -> bool:
+        """Whether it takes KVM to run it, here or in level 1."""
+        return self.vmm != "qemu"
 
     @property
     def slug(self) -> str:

@@ -89,7 +89,7 @@ class Runner:
             return [verdict for verdicts in pool.map(self._boot, boots) for verdict in verdicts]
 
     def _boot(self, boot: Boot) -> list[Verdict]:
-        if boot.machine.disks.has("pass") and not backend.for_vmm(boot.machine.vmm).nested:
+        if boot.machine.disks.has("pass") and not backend.for_machine(boot.machine).nested:
             reason = "no device of this machine is lent to a guest"
             return [_verdict(case, boot.machine, True, "", skip=reason) for case in boot.cases]
         try:
@@ -136,7 +136,7 @@ class Runner:
         """Boots a machine and follows it to its end."""
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        place = backend.for_vmm(boot.machine.vmm)
+        place = backend.for_machine(boot.machine)
         limits = _limits(cases, boot.machine, place.nested)
         stream = ktap.Stream()
         started = time.monotonic()

@@ -31,6 +31,17 @@ HOSPES_STATUS = {
 }
 
 
+# What QEMU reads besides its program, and where that is in level 1.
+FIRMWARE_DIRECTORY = "/firmware"
+FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin",
+            "/usr/share/qemu/qboot.rom", "/usr/share/qemu/pvh.bin",
+            "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
+# What of Hyper-V a guest of QEMU's sees; the bus needs the SynIC.
+HYPERV = ("hv-relaxed,hv-vapic,hv-vpindex,hv-runtime,hv-time,hv-synic,hv-stimer,"
+          "hv-stimer-direct,hv-frequencies")
+# Else QEMU makes one up at each start, and what two drivers see would differ.
+BALLOON_INSTANCE = "9a1d1ee5-0e2c-4d1f-8f43-6d3b4f4c9b10"
+
 # Where the agent outside (tests/host/agent.sh) reaches the VMM.
 CONTROL, MONITOR = "control.sock", "monitor"
 
@@ -49,7 +60,7 @@ class Boot:
 
 def command(machine: Machine, boot: Boot) -> list[str]:
     """What starts the machine, with its console on standard output."""
-    return {"qemu": qemu, "hospes": hospes}[machine.vmm](machine, boot)
+    return {"qemu": qemu, "qemu_kvm": qemu_kvm, "hospes": hospes}[machine.vmm](machine, boot)
 
 
 def memory_mib(machine: Machine) -> int:
@@ -91,6 +102,18 @@ def qemu(machine: Machine, boot: Boot) -> list[str]:
         for unit in machine.disks.attached:
             words += _qemu_unit(unit, own_target=True)
     return [*words, *boot.words]
+
+
+def qemu_kvm(machine: Machine, boot: Boot) -> list[str]:
+    """QEMU with KVM, which gives it a VMBus, and the one device that it has there."""
+    if machine.module != "hv_vmbus" or len(machine.disks.units):
+        raise ValueError("QEMU's VMBus has no disks, and no other bus is tested with KVM")
+    words = qemu_base(machine.vcpus, memory_mib(machine), "kvm")
+    words[words.index("-cpu") + 1] += f",{HYPERV}"
+    words += ["-L", FIRMWARE_DIRECTORY, "-serial", "stdio"]
+    words += ["-kernel", boot.kernel, "-initrd", boot.initrd, "-append", _trusting(boot.append)]
+    words += ["-device", "vmbus-bridge"]
+    return [*words, "-device", f"hv-balloon,id=b0,instanceid={BALLOON_INSTANCE}", *boot.words]
 
 
 def _qemu_unit(unit: Unit, own_target: bool = False) -> list[str]:

@@ -16,17 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import cpu, modules
+from .. import backend, cpu, modules
 from ..guest import Parts
 from ..initramfs import Archive
-from ..vmm import qemu_base
+from ..vmm import FIRMWARE_DIRECTORY, qemu_base
 from . import counts, guests
 
 LIMIT = 900
 GUEST_MIB = 256
-FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/bios-microvm.bin",
-            "/usr/share/qemu/qboot.rom", "/usr/share/qemu/pvh.bin",
-            "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
 COUNTERS = "counters: "
@@ -128,7 +125,7 @@ def command(vmm: str, module: str = "") -> str:
         return words + "".join(f" --disk path=/work/{name},on=s0,target={target},lun={lun}"
                                for name, (target, lun) in zip(_DISKS, places))
     machine = {"qemu-microvm": "microvm,pit=off,pic=off,rtc=off", "qemu-q35": "q35"}[vmm]
-    words = (f"qemu-system-x86_64 -L /firmware -nodefaults -no-user-config -display none -no-reboot"
+    words = (f"qemu-system-x86_64 -L {FIRMWARE_DIRECTORY} -nodefaults -no-user-config -display none -no-reboot"
              f" -M {machine},memory-backend=ram -accel kvm -cpu host -smp 1 -m {GUEST_MIB}"
              f" -object memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on -serial stdio"
              f" -kernel /guest/vmlinux -initrd /guest/initrd -append '{line}'")
@@ -162,9 +159,7 @@ def _initramfs(parts: Parts, kernel: str, initrd: bytes, job: str) -> bytes:
     archive.add("init", (parts.root / "bench/outer-init").read_bytes(), 0o755)
     archive.add("job.sh", job)
     archive.add_program(parts.tools / "hospes")
-    archive.add_program("/usr/bin/qemu-system-x86_64")
-    for path in FIRMWARE:
-        archive.add(f"firmware/{Path(path).name}", Path(path).read_bytes())
+    backend.add_qemu(archive)
     tree = modules.tree(parts.kernels["stock"])
     order = tree.closure(["kvm_amd"])
     archive.add("modules/order", "".join(f"{name}\n" for name in order))

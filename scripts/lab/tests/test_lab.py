@@ -96,6 +96,14 @@ class Commands(unittest.TestCase):
         with self.assertRaises(ValueError):
             vmm.command(replace(machine, disks=Disks("1x1M:pi1")), vmm.Boot("k", "i", "a"))
 
+    def test_qemu_with_kvm(self):
+        machine = Machine(module="hv_vmbus", vmm="qemu_kvm", vcpus=2)
+        words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertIn("vmbus-bridge", words)
+        self.assertIn("hv-synic", words[words.index("-cpu") + 1])
+        with self.assertRaises(ValueError):
+            vmm.command(replace(machine, module="hv_storvsc"), vmm.Boot("k", "i", "a"))
+
     def test_facts(self):
         facts = guest.facts(self.MACHINE)
         for line in ("DISKS='2'", "SLOW='1'", "READ_ONLY='1'", "SPARES='2'", "CD_LUN='3'",
