@@ -2,50 +2,42 @@
 
 //! Putting a machine together, running it, and taking it apart in order.
 
+mod chassis;
 mod counters;
+mod guest;
 mod running;
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, Context as _, Result};
-use hospes_device::bus::BusDevice;
+use anyhow::{Context as _, Result};
 use hospes_device::counters::Counted;
 use hospes_device::memory::GuestMemory;
 use hospes_device::thread::{self, Role};
-use hospes_pci::root::{ConfigPorts, Ecam, RootBus, ECAM_LEN, PORTS_BASE, PORTS_LEN};
-use kvm_bindings::CpuId;
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{VcpuFd, VmFd};
 use serde_json::Value;
 
-use crate::acpi::slots::{self, Slots};
-use crate::acpi::{Board, HotPlug};
 use crate::balloon::BalloonDevice;
-use crate::boot::Boot;
 use crate::config::{self, ConfigError, Personality};
 use crate::control::routes;
 use crate::control::server::Server;
 use crate::devices::Devices;
 use crate::handle::Handle;
 use crate::hyperv::platform::Platform;
-use crate::kvm::interrupts::{Interrupts, Vectors};
-use crate::kvm::spaces::Spaces;
+use crate::kvm::interrupts::Vectors;
 use crate::kvm::stats::Statistics;
-use crate::kvm::vcpu::{Context, Vcpu};
-use crate::kvm::{cpuid, state, vcpu, vm};
+use crate::kvm::vcpu::{self, Context, Vcpu};
 use crate::outcome::{Outcome, Stopper};
-use crate::platform::i8042::I8042;
-use crate::platform::power::{self, Power};
 use crate::platform::pvpanic::PvPanic;
-use crate::platform::rtc::{self, Rtc};
-use crate::platform::serial::{self, SerialPort};
+use crate::platform::serial::SerialPort;
 use crate::refusal::Refusal;
-use crate::{acpi, boot, cpu, layout, limits, memory, signals, storage, vmware};
+use crate::vmware::vmci::Vmci;
+use crate::{limits, signals, storage, vmware};
 
+use chassis::Chassis;
 use counters::Counters;
 use running::Running;
 
@@ -79,83 +71,47 @@ impl Machine {
         config.check()?;
         let (sender, outcomes) = channel();
         let stopper = Stopper::new(sender);
-        limits::forbid_new_privileges().context("privileges cannot be given up")?;
-        signals::block().context("signals cannot be blocked")?;
-        thread::start(config.seccomp)?;
-        signals::watch(stopper.clone()).context("signals cannot be watched")?;
-        vcpu::prepare_kicks().context("signals cannot be handled")?;
-        if let Err(error) = limits::raise_open_files() {
-            tracing::warn!(%error, "the limit on open files stays as it is");
-        }
-        let kvm = vm::open()?;
-        let memory = memory::create(config.memory.0)?;
-        let vm = vm::create(&kvm, &memory)?;
-        let interrupts = Interrupts::new(vm.clone());
-        let spaces = Spaces::new(vm.clone());
-        let root = RootBus::new(spaces.clone(), layout::windows(config.memory.0))?;
-        let serial = serial_port(&config.serial, &interrupts)?;
-        let power = Arc::new(power(&stopper, &interrupts));
-        let slots = config.control.as_ref();
-        let slots = slots.map(|_| Arc::new(Slots::new(power.clone())));
-        add_platform(&spaces, &root, &serial, &power, &stopper)?;
-        if let Some(slots) = &slots {
-            let device = slots.clone();
-            spaces.io.insert(layout::HOTPLUG_PORT, slots::LEN, device)?;
-        }
+        prepare(config, &stopper)?;
+        let chassis = Chassis::new(config, &stopper)?;
         let hyperv = match config.personality {
             Personality::Kvm | Personality::Vmware => None,
-            Personality::Hyperv => Some(Platform::new(&kvm, &vm, &memory)?),
+            Personality::Hyperv => Some(Platform::new(&chassis.kvm, &chassis.vm, &chassis.memory)?),
         };
-        let vectors = Vectors(interrupts.clone());
-        let build = |one| vmware::balloon::build(one, config, &memory, &vectors);
+        let vectors = Vectors(chassis.interrupts.clone());
+        let build = |one| vmware::balloon::build(one, config, &chassis.memory, &vectors);
         let balloon = config.balloon.as_ref().map(build).transpose()?;
-        let port = balloon.as_ref().map(|parts| parts.port.clone());
-        let (vcpus, vmware) = load(&kvm, &vm, &memory, config, hyperv.as_deref(), port.clone())?;
-        let port = port.map(|port| -> Arc<dyn BalloonDevice> { port });
+        let (port, vmci) = balloon.map_or((None, None), |parts| (Some(parts.port), parts.vmci));
+        let (vcpus, vmware) = guest::load(&chassis, config, hyperv.as_deref(), port.clone())?;
         if let Some(hyperv) = &hyperv {
-            let settings = hospes_vmbus::Settings {
-                max_version: config.vmbus_max_version.0,
-            };
-            hyperv.start_bus(&vm, &interrupts, config.cpus, settings)?;
+            start_bus(hyperv, &chassis, config)?;
         }
-        let devices = Devices::new(root, slots, hyperv.clone());
-        if let Some(vmci) = balloon.and_then(|parts| parts.vmci) {
-            let fail = |refusal: Refusal| ConfigError(refusal.text);
-            devices.add(vmware::vmci::ID, vmci).map_err(fail)?;
-        }
-        add_functions(&devices, config, &memory, &vectors, &stopper)?;
+        let devices = Devices::new(chassis.root, chassis.slots, hyperv.clone());
+        add_functions(&devices, config, &chassis.memory, &vectors, vmci, &stopper)?;
         let running = Arc::<Running>::default();
+        let balloon = port.map(|port| -> Arc<dyn BalloonDevice> { port });
         let counters = Arc::new(Counters {
             vcpus: vcpus.iter().map(|_| Arc::default()).collect(),
             kvm: vcpus.iter().filter_map(Statistics::of).collect(),
             devices,
-            serial: serial.clone(),
-            spaces,
-            balloon: port.clone(),
+            serial: chassis.serial,
+            spaces: chassis.spaces,
+            balloon: balloon.clone(),
             vmware,
         });
         let handle = Handle {
             devices: counters.devices.clone(),
-            power,
+            power: chassis.power,
             vcpus: running.clone(),
             counters: counters.clone(),
             stopper: stopper.clone(),
-            balloon: port,
-            memory: memory.clone(),
+            balloon,
+            memory: chassis.memory.clone(),
             vectors: Box::new(vectors),
             cpus: config.cpus,
             memory_size: config.memory.0,
             devices_paused: AtomicBool::new(false),
         };
-        let control = config.control.as_ref();
-        let control = control
-            .map(|control| serve(&control.path, handle))
-            .transpose()?;
-        if config.serial.stdin {
-            serial
-                .read_stdin()
-                .context("standard input cannot be read")?;
-        }
+        let control = connect(config, handle, &counters.serial)?;
         Ok(Self {
             control,
             vcpus,
@@ -165,8 +121,8 @@ impl Machine {
             stopper,
             time_limit: config.time_limit.map(Duration::from_secs),
             hyperv,
-            _vm: vm,
-            _memory: memory,
+            _vm: chassis.vm,
+            _memory: chassis.memory,
         })
     }
 
@@ -243,6 +199,45 @@ impl Counted for Machine {
     }
 }
 
+/// Makes the process one that can run a machine, and no more than that.
+fn prepare(config: &config::Machine, stopper: &Stopper) -> Result<()> {
+    limits::forbid_new_privileges().context("privileges cannot be given up")?;
+    signals::block().context("signals cannot be blocked")?;
+    thread::start(config.seccomp)?;
+    signals::watch(stopper.clone()).context("signals cannot be watched")?;
+    vcpu::prepare_kicks().context("signals cannot be handled")?;
+    if let Err(error) = limits::raise_open_files() {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+    Ok(())
+}
+
+/// Starts VMBus.
+fn start_bus(hyperv: &Platform, chassis: &Chassis, config: &config::Machine) -> Result<()> {
+    let settings = hospes_vmbus::Settings {
+        max_version: config.vmbus_max_version.0,
+    };
+    Ok(hyperv.start_bus(&chassis.vm, &chassis.interrupts, config.cpus, settings)?)
+}
+
+/// Lets others at the machine: by its control socket, and its serial line.
+fn connect(
+    config: &config::Machine,
+    handle: Handle,
+    serial: &Arc<SerialPort>,
+) -> Result<Option<Server>> {
+    let control = config.control.as_ref();
+    let control = control
+        .map(|control| serve(&control.path, handle))
+        .transpose()?;
+    if config.serial.stdin {
+        serial
+            .read_stdin()
+            .context("standard input cannot be read")?;
+    }
+    Ok(control)
+}
+
 /// Serves the control socket.
 fn serve(path: &Path, handle: Handle) -> Result<Server> {
     let service = Box::new(move |request: &_| routes::answer(&handle, request));
@@ -250,157 +245,23 @@ fn serve(path: &Path, handle: Handle) -> Result<Server> {
         .map_err(|error| ConfigError(format!("control: {}: {error}", path.display())).into())
 }
 
-fn serial_port(config: &config::Serial, interrupts: &Interrupts) -> Result<Arc<SerialPort>> {
-    let line = interrupts
-        .line(layout::SERIAL_IRQ)
-        .context("the serial line has no interrupt")?;
-    let create = |path: &Path| {
-        let fail = |error| ConfigError(format!("serial: file={}: {error}", path.display()));
-        File::create(path).map_err(fail)
-    };
-    let file = config.file.as_deref().map(create).transpose()?;
-    let stdout = config.stdout.then(serial::stdout).transpose()?;
-    let files = file.into_iter().chain(stdout).collect();
-    SerialPort::new(line, files).context("the serial line cannot be written")
-}
-
-/// Puts the devices that every machine has on the buses.
-fn add_platform(
-    spaces: &Spaces,
-    root: &Arc<RootBus>,
-    serial: &Arc<SerialPort>,
-    power: &Arc<Power>,
-    stopper: &Stopper,
-) -> Result<()> {
-    let ports: [(u64, u64, Arc<dyn BusDevice>); 5] = [
-        (layout::SERIAL_PORT, serial::LEN, serial.clone()),
-        (layout::RTC_PORT, rtc::LEN, Arc::new(Rtc::new())),
-        (layout::I8042_PORT, 1, Arc::new(I8042(stopper.clone()))),
-        (layout::PM_PORT, power::LEN, power.clone()),
-        (
-            PORTS_BASE,
-            PORTS_LEN,
-            Arc::new(ConfigPorts::new(root.clone())),
-        ),
-    ];
-    for (base, len, device) in ports {
-        spaces.io.insert(base, len, device)?;
-    }
-    spaces
-        .memory
-        .insert(layout::ECAM, ECAM_LEN, Arc::new(Ecam(root.clone())))?;
-    Ok(())
-}
-
-/// The power registers, whose interrupt is the SCI.
-fn power(stopper: &Stopper, interrupts: &Arc<Interrupts>) -> Power {
-    let interrupts = interrupts.clone();
-    let line = move |active| interrupts.set_level(u32::from(layout::SCI_IRQ), active);
-    Power::new(stopper.clone(), Box::new(line))
-}
-
-/// Puts pvpanic and all controllers on the PCI bus.
+/// Puts pvpanic, the balloon's doorbell and all controllers where guests find them.
 fn add_functions(
     devices: &Devices,
     config: &config::Machine,
     memory: &GuestMemory,
     vectors: &Vectors,
+    doorbell: Option<Arc<Vmci>>,
     stopper: &Stopper,
 ) -> Result<()> {
     let fail = |refusal: Refusal| ConfigError(refusal.text);
+    if let Some(doorbell) = doorbell {
+        devices.add(vmware::vmci::ID, doorbell).map_err(fail)?;
+    }
     let panic = Arc::new(PvPanic::new(stopper.clone()));
     devices.add("pvpanic", panic).map_err(fail)?;
     for controller in storage::build(config, memory, vectors)? {
         devices.add_controller(&controller).map_err(fail)?;
     }
-    Ok(())
-}
-
-/// The vCPUs, and what a guest of VMware is told.
-type Loaded = (Vec<VcpuFd>, Option<Arc<vmware::platform::Platform>>);
-
-/// Creates the vCPUs and loads the guest; the first one is at its entry.
-fn load(
-    kvm: &Kvm,
-    vm: &VmFd,
-    memory: &GuestMemory,
-    config: &config::Machine,
-    hyperv: Option<&Platform>,
-    balloon: Option<Arc<vmware::balloon::Port>>,
-) -> Result<Loaded> {
-    let base = cpu::build::build(&config.cpu_model, &cpuid::supported(kvm)?)
-        .map_err(|error| ConfigError(error.to_string()))?;
-    let base = match hyperv {
-        Some(hyperv) => hyperv.leaves(kvm, &base, config::MAX_CPUS)?,
-        None => base,
-    };
-    let mut vcpus: Vec<_> = (0..config.cpus)
-        .map(|index| create_vcpu(vm, index))
-        .collect::<Result<_>>()?;
-    let first = vcpus
-        .first()
-        .ok_or_else(|| anyhow!("a machine without vCPUs"))?;
-    let vmware = match config.personality {
-        Personality::Vmware => Some(Arc::new(vmware::platform::Platform::new(
-            kvm,
-            first,
-            config.memory.0,
-            balloon,
-        )?)),
-        Personality::Kvm | Personality::Hyperv => None,
-    };
-    let base = match &vmware {
-        Some(vmware) => vmware.leaves(&base)?,
-        None => base,
-    };
-    for (index, vcpu) in (0..).zip(&mut vcpus) {
-        set_up_vcpu(vcpu, &base, index, config, hyperv)?;
-    }
-    let windows = layout::windows(config.memory.0);
-    let board = Board {
-        hot_plug: match config.control {
-            Some(_) => HotPlug::Slots,
-            None => HotPlug::None,
-        },
-        vmbus: hyperv.is_some(),
-    };
-    let rsdp = acpi::write(memory, config.cpus, &windows, &board)?;
-    let guest = Boot {
-        kernel: &config.kernel,
-        initrd: config.initrd.as_deref(),
-        cmdline: &config.cmdline,
-        ram: config.memory.0,
-        rsdp,
-    };
-    let entry = boot::load(memory, &guest).map_err(|error| ConfigError(error.to_string()))?;
-    let first = vcpus
-        .first()
-        .ok_or_else(|| anyhow!("a machine without vCPUs"))?;
-    state::enter(first, memory, entry)?;
-    Ok((vcpus, vmware))
-}
-
-fn create_vcpu(vm: &VmFd, index: u8) -> Result<VcpuFd> {
-    let vcpu = vm.create_vcpu(u64::from(index));
-    Ok(vcpu.map_err(vm::refused("create a vCPU"))?)
-}
-
-/// Makes a vCPU what the machine's are.
-fn set_up_vcpu(
-    vcpu: &mut VcpuFd,
-    base: &CpuId,
-    index: u8,
-    config: &config::Machine,
-    hyperv: Option<&Platform>,
-) -> Result<()> {
-    vcpu.set_cpuid2(&cpuid::for_vcpu(base, index, config.cpus))
-        .map_err(vm::refused("set a vCPU's CPUID leaves"))?;
-    if let Some(hyperv) = hyperv {
-        hyperv.enable(vcpu)?;
-    }
-    if config.personality == Personality::Vmware {
-        vmware::platform::Platform::enable(vcpu);
-    }
-    state::set_msrs(vcpu, config.cpu_model.microcode_msr())?;
     Ok(())
 }
