@@ -8,8 +8,8 @@ from pathlib import Path
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _DRIVERS = {"rust": "ours (Rust)", "c": "C twin"}
+# Without qemu_kvm, which has a case or two.
 _VMMS = {"hospes": "hospes (KVM)", "qemu": "QEMU's device"}
-# The others have a case or two.
 
 
 def render(results: Path) -> str:

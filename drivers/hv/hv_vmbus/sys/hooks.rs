@@ -114,6 +114,7 @@ impl Drop for Handlers {
             bindings::unregister_syscore(self.0.get());
             bindings::hv_remove_kexec_handler();
             bindings::hv_remove_crash_handler();
+            // The synthetic timers are the kernel's, which goes on using them.
         }
     }
 }
