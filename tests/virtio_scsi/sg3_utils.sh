@@ -7,6 +7,7 @@
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
+# machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # programs: sg_*
 # limit: 400
 
