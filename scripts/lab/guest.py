@@ -42,6 +42,10 @@ class Parts:
         """The kernel to boot: an ELF file with a PVH entry."""
         return self.kernels[kernel] / "vmlinux"
 
+    def next_image(self, kernel: str) -> Path:
+        """The same as the file that a kernel starts another one from."""
+        return self.kernels[kernel] / "bzImage"
+
 
 def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     """The guest's file system for these cases of a boot."""
@@ -54,7 +58,7 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
-    for name in ("vmbus.sh", "balloon.sh"):
+    for name in ("vmbus.sh", "balloon.sh", "kexec.sh"):
         archive.add(f"tests/{name}", (parts.root / "tests" / name).read_bytes())
     scale = patience(machine.kernel)
     archive.add("plan", "".join(f"{case.name} {case.limit * scale}\n" for case in cases))
@@ -64,6 +68,8 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     wanted = sorted({pattern for case in cases for pattern in case.programs})
     if wanted:
         debian.add_programs(archive, parts.programs, wanted)
+    if any(case.next_kernel for case in cases):
+        archive.add("kernel", parts.next_image(machine.kernel).read_bytes())
     _add_modules(archive, parts, machine)
     for name in ("proc", "sys", "tmp", "mnt"):
         archive.add_directory(name)
