@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# For cases that start another kernel from the one that runs. It boots with this
-# guest's own files, and init calls the case a second time; `is_again` tells it so.
+# For cases that start the stock kernel from the one that runs. Its init calls the
+# case a second time; `is_again` tells it so.
 
 is_again() { [ -e /again ]; }
 
-# next_load: takes the kernel's file, what is in the root and what the case knows.
+# next_load: takes that kernel, its files, and what the case knows.
 next_load() {
 	mkdir /again && cp -a /tmp/. /again || return 1
-	(cd / && find . -xdev ! -path ./kernel | cpio -o -H newc) >/tmp/next 2>/tmp/packing ||
+	{ cat /next/initrd && (cd / && find again | cpio -o -H newc); } >/tmp/next 2>/tmp/packing ||
 		{ cat /tmp/packing; return 1; }
-	/usr/sbin/kexec -s -l /kernel --initrd=/tmp/next --command-line="$(cat /proc/cmdline)"
+	/usr/sbin/kexec -s -l /next/kernel --initrd=/tmp/next --command-line="$(cat /proc/cmdline)"
 }
 
 # next_start: the other kernel takes over.

@@ -20,7 +20,7 @@ sentences what it proves, then in `key: value` lines what it needs:
     # host:    yes - the case has things done outside (`host` of tests/lib.sh)
     # programs: names, with wildcards, of programs of Debian packages
     #          (scripts/guest-packages)
-    # next-kernel: yes - the guest has its kernel's file, to start it once more
+    # next-kernel: yes - the guest can start the stock kernel, with the same case
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import debian, modules
@@ -21,6 +21,8 @@ BASE_MODULES = ["pvpanic_pci"]
 BUS = "hv_vmbus"
 # The kernel's own drivers that a case about their bus loads.
 CHILDREN = {BUS: ["hv_balloon", "hv_netvsc", "hv_storvsc", "hv_utils"]}
+# The kernel that another one starts: the lab's cannot be loaded so, it is not relocatable.
+NEXT = "stock"
 # A kernel tests its ciphers when it boots: two seconds of an emulated machine.
 NO_SELF_TESTS = "cryptomgr.notests"
 # And it panics if its timer is late, as it is on a busy machine.
@@ -41,10 +43,6 @@ class Parts:
     def image(self, kernel: str) -> Path:
         """The kernel to boot: an ELF file with a PVH entry."""
         return self.kernels[kernel] / "vmlinux"
-
-    def next_image(self, kernel: str) -> Path:
-        """The same as the file that a kernel starts another one from."""
-        return self.kernels[kernel] / "bzImage"
 
 
 def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
@@ -68,8 +66,10 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     wanted = sorted({pattern for case in cases for pattern in case.programs})
     if wanted:
         debian.add_programs(archive, parts.programs, wanted)
-    if any(case.next_kernel for case in cases):
-        archive.add("kernel", parts.next_image(machine.kernel).read_bytes())
+    if machine.kernel != NEXT and any(case.next_kernel for case in cases):
+        archive.add("next/kernel", (parts.kernels[NEXT] / "bzImage").read_bytes())
+        after = replace(boot, machine=replace(machine, kernel=NEXT, bus="c"))
+        archive.add("next/initrd", initramfs(parts, after, cases))
     _add_modules(archive, parts, machine)
     for name in ("proc", "sys", "tmp", "mnt"):
         archive.add_directory(name)
