@@ -26,7 +26,7 @@ LIMIT = 900
 GUEST_MIB = 256
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
-COUNTERS = "counters: "
+COUNTERS, SYMBOL = "counters: ", "symbol: "
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
 
 
@@ -68,12 +68,13 @@ class Load:
     iops: dict[int, float] = field(default_factory=dict)
     phases: dict[int, counts.Phase] = field(default_factory=dict)
     counters: dict[str, Any] = field(default_factory=dict)  # our VMM's, of the whole run
+    symbols: counts.Symbols = field(default_factory=lambda: counts.Symbols(""))  # the guest's
 
 
 def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: int,
             plugin: Path | None = None) -> Load:
     """Runs the loads in a guest; with the plugin, counts what it and the host execute."""
-    initrd = guests.loaded(parts, subject, count)
+    initrd = guests.loaded(parts, subject, count, symbols=plugin is not None)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
         job = f"exec_load {vmm} {command(vmm, subject.module)}\n"
@@ -82,6 +83,8 @@ def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: i
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
+    found.symbols = counts.Symbols("\n".join(
+        line.removeprefix(SYMBOL) for line in text.splitlines() if line.startswith(SYMBOL)))
     before: dict[int, int] = {}
     for line in text.splitlines():
         if match := BEGIN.match(line):
