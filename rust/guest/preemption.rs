@@ -22,6 +22,14 @@ pub(crate) fn disable() -> Disabled {
     Disabled(NotThreadSafe)
 }
 
+/// Disables preemption, and says on which CPU that is. May be nested.
+#[inline]
+pub(crate) fn disable_on_cpu() -> (Disabled, u32) {
+    // SAFETY: Allowed at any time; the guard undoes it on the same thread.
+    let cpu = unsafe { bindings::get_cpu() };
+    (Disabled(NotThreadSafe), cpu)
+}
+
 impl Drop for Disabled {
     #[inline]
     fn drop(&mut self) {

@@ -2,12 +2,14 @@
 
 //! SCSI commands as requests of VMBus channels.
 //!
-//! A host gets at the data of a command by the numbers of its pages, without a copy (unless the
-//! machine's memory is hidden from the host, when the kernel's DMA layer makes one). Hence a
-//! command whose packet is sent goes into a [`Lent`], which has its data mapped for that.
+//! A host gets at the data of a command by the numbers of its pages, without a copy. Only where the
+//! machine's memory is hidden from the host does it take the kernel's DMA layer, which makes one:
+//! elsewhere that would come to the same numbers, by many more instructions. A command whose packet
+//! is sent goes into a [`Lent`], which has seen to that.
 
 use crate::{
     bindings,
+    hyperv,
     scsi::{
         Command,
         Driver, //
@@ -30,6 +32,10 @@ use core::{
     ptr::{
         self,
         NonNull, //
+    },
+    sync::atomic::{
+        AtomicU8,
+        Ordering, //
     }, //
 };
 use kernel::prelude::*;
@@ -37,11 +43,31 @@ use kernel::prelude::*;
 /// Pages that are named without memory being allocated for that: 128 KiB.
 const FEW_PAGES: usize = 32;
 
+/// Whether memory is hidden from the host: not known yet, or no, or yes.
+static HIDDEN: AtomicU8 = AtomicU8::new(0);
+
+/// Whether the host reaches no memory but what the DMA layer has copied to. Always the same.
+#[inline]
+fn is_hidden() -> bool {
+    match HIDDEN.load(Ordering::Relaxed) {
+        0 => find_out(),
+        known => known == 2,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn find_out() -> bool {
+    let is_hidden = hyperv::platform::is_isolated();
+    HIDDEN.store(1 + u8::from(is_hidden), Ordering::Relaxed);
+    is_hidden
+}
+
 /// A command that the host has, or may get.
 ///
 /// # Invariants
 ///
-/// The data is mapped for DMA.
+/// The data is mapped for DMA, if memory is hidden.
 pub struct Lent<T: Driver>(ManuallyDrop<Command<T>>);
 
 impl<T: Driver> Lent<T> {
@@ -52,42 +78,72 @@ impl<T: Driver> Lent<T> {
     /// The command, if there is no memory for that.
     #[inline]
     fn new(mut command: Command<T>) -> core::result::Result<(Self, u32), Command<T>> {
-        match command.map_data() {
-            // INVARIANT: Just mapped.
+        let pieces = if is_hidden() {
+            command.map_data()
+        } else {
+            Ok(command.pieces())
+        };
+        match pieces {
+            // INVARIANT: Just mapped, if it has to be.
             Ok(pieces) => Ok((Self(ManuallyDrop::new(command)), pieces)),
             Err(_) => Err(command),
         }
+    }
+
+    /// Takes the command out.
+    ///
+    /// # Safety
+    ///
+    /// What is left must not be used any more, nor dropped. Nobody but its owner may use the data.
+    #[inline]
+    unsafe fn take(&mut self) -> Command<T> {
+        // SAFETY: By the safety requirement.
+        let mut command = unsafe { ManuallyDrop::take(&mut self.0) };
+        if is_hidden() {
+            // SAFETY: Mapped by the type invariant; the rest is by the safety requirement.
+            unsafe { command.unmap_data() };
+        }
+        command
     }
 
     /// The command, whose data the host does not use any more.
     #[inline]
     pub fn into_command(self) -> Command<T> {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not used any more, nor dropped.
-        let mut command = unsafe { ManuallyDrop::take(&mut this.0) };
-        // SAFETY: Mapped by the type invariant. Whoever has this has it from the channels, which
-        // give it back when the host has answered, cannot be asked, or is cut off.
-        unsafe { command.unmap_data() };
-        command
+        // SAFETY: `this` is not used any more, nor dropped. Whoever has this has it from the
+        // channels, which give it back when the host has answered, cannot be asked, or is cut off.
+        unsafe { this.take() }
     }
 
     /// Lists the pages of the data, which is in so many pieces. Returns whether they are all there.
     #[inline]
-    fn list(&self, pieces: u32, list: &mut PageList<'_>) -> bool {
-        let mut next = self.0.data().map_or(ptr::null_mut(), NonNull::as_ptr);
-        for _ in 0..pieces {
-            if next.is_null() {
-                return false;
+    fn list(&self, pieces: u32, pages: u64, list: &mut PageList<'_>) -> bool {
+        let first = self.0.data().map_or(ptr::null_mut(), NonNull::as_ptr);
+        if pieces != 1 || first.is_null() {
+            // The host counts the pages by itself.
+            return Self::list_each(first, pieces, list) && list.count() == pages;
+        }
+        // Most commands have one piece, which is all of the data.
+        // SAFETY: The piece is there, and mapped if it has to be.
+        let (address, len) = unsafe { place(first) };
+        len == self.0.data_len() && list.push_pages(address, pages)
+    }
+
+    /// Lists the pages of pieces.
+    #[inline(never)]
+    fn list_each(first: *mut bindings::scatterlist, pieces: u32, list: &mut PageList<'_>) -> bool {
+        let (mut next, mut left) = (first, pieces);
+        while !next.is_null() {
+            // SAFETY: The list has so many pieces, which are mapped if they have to be.
+            let (address, len) = unsafe { place(next) };
+            left = left.wrapping_sub(1);
+            if !list.push(address, len) || left == 0 {
+                return left == 0;
             }
-            // SAFETY: The list has so many pieces that are mapped.
-            let (address, len) = unsafe { ((*next).dma_address, piece_len(next)) };
-            if !list.push(address, len) {
-                return false;
-            }
-            // SAFETY: As above.
+            // SAFETY: As above; there is another one.
             next = unsafe { bindings::sg_next(next) };
         }
-        true
+        false
     }
 
     /// How far into its page the data begins.
@@ -101,13 +157,30 @@ impl<T: Driver> Lent<T> {
     }
 }
 
+/// Where a piece is for the host, and its length.
+///
+/// # Safety
+///
+/// `piece` must be valid, and mapped if memory is hidden.
+#[inline]
+unsafe fn place(piece: *mut bindings::scatterlist) -> (u64, u32) {
+    // SAFETY: By the safety requirement.
+    unsafe {
+        if is_hidden() {
+            ((*piece).dma_address, mapped_len(piece))
+        } else {
+            (bindings::sg_phys(piece), (*piece).length)
+        }
+    }
+}
+
 /// Length of a piece that is mapped.
 ///
 /// # Safety
 ///
 /// `piece` must be valid, and mapped.
 #[inline]
-unsafe fn piece_len(piece: *const bindings::scatterlist) -> u32 {
+unsafe fn mapped_len(piece: *const bindings::scatterlist) -> u32 {
     // SAFETY: By the safety requirement.
     #[cfg(CONFIG_NEED_SG_DMA_LENGTH)]
     unsafe {
@@ -123,10 +196,8 @@ unsafe fn piece_len(piece: *const bindings::scatterlist) -> u32 {
 impl<T: Driver> Drop for Lent<T> {
     /// Fails the command.
     fn drop(&mut self) {
-        // SAFETY: What is left of it is not used any more.
-        let mut command = unsafe { ManuallyDrop::take(&mut self.0) };
         // SAFETY: As in `into_command`.
-        unsafe { command.unmap_data() };
+        drop(unsafe { self.take() });
     }
 }
 
@@ -180,7 +251,6 @@ where
     T: Driver,
     H: Handler<Request = Lent<T>>,
 {
-    let len = command.data_len();
     let (lent, pieces) = match Lent::new(command) {
         Ok(lent) => lent,
         Err(command) => {
@@ -188,27 +258,20 @@ where
             return Err(Unsent { command, reason });
         }
     };
-    let result = if pieces == 0 {
-        channels.send(lent, Payload::InBand, packet, low_water)
-    } else if PageList::pages(lent.offset(), len) <= FEW_PAGES as u64 {
-        let mut room = [const { MaybeUninit::uninit() }; PageList::HEADER + FEW_PAGES];
-        send_data(channels, lent, pieces, &mut room, packet, low_water)
-    } else {
-        send_much(channels, lent, pieces, packet, low_water)
-    };
-    result.map_err(|Refused { request, reason }| Unsent {
-        command: request.into_command(),
-        reason,
+    send_lent(channels, lent, pieces, packet, low_water).map_err(|Refused { request, reason }| {
+        Unsent {
+            command: request.into_command(),
+            reason,
+        }
     })
 }
 
-/// Sends a command with data, whose pages are listed in `room`.
+/// Sends a command whose data is in so many pieces.
 #[inline]
-fn send_data<T, H>(
+fn send_lent<T, H>(
     channels: &Channels<H>,
     lent: Lent<T>,
     pieces: u32,
-    room: &mut [MaybeUninit<u64>],
     packet: &[u8],
     low_water: u32,
 ) -> core::result::Result<(), Refused<Lent<T>>>
@@ -216,20 +279,16 @@ where
     T: Driver,
     H: Handler<Request = Lent<T>>,
 {
-    let (offset, len) = (lent.offset(), lent.0.data_len());
-    if let Some(mut list) = PageList::new(room, offset, len) {
-        // The host counts the pages by itself.
-        if lent.list(pieces, &mut list) && list.count() == PageList::pages(offset, len) {
-            return channels.send(lent, Payload::Pages(&mut list), packet, low_water);
-        }
+    let pages = PageList::pages(lent.offset(), lent.0.data_len());
+    if pages > FEW_PAGES as u64 {
+        return send_much(channels, lent, pieces, packet, low_water);
     }
-    Err(Refused {
-        request: lent,
-        reason: Refusal::Broken(EINVAL),
-    })
+    let mut room = [const { MaybeUninit::uninit() }; PageList::HEADER + FEW_PAGES];
+    send_listed(channels, lent, pieces, &mut room, packet, low_water)
 }
 
 /// Sends a command with so much data that the list of its pages needs memory of its own.
+#[cold]
 #[inline(never)]
 fn send_much<T, H>(
     channels: &Channels<H>,
@@ -251,5 +310,34 @@ where
         });
     };
     let room = room.spare_capacity_mut();
-    send_data(channels, lent, pieces, room, packet, low_water)
+    send_listed(channels, lent, pieces, room, packet, low_water)
+}
+
+/// Sends a command, the pages of whose data are listed in `room`.
+#[inline(always)] // The usual room is of a known size, and this is each command's way.
+fn send_listed<T, H>(
+    channels: &Channels<H>,
+    lent: Lent<T>,
+    pieces: u32,
+    room: &mut [MaybeUninit<u64>],
+    packet: &[u8],
+    low_water: u32,
+) -> core::result::Result<(), Refused<Lent<T>>>
+where
+    T: Driver,
+    H: Handler<Request = Lent<T>>,
+{
+    if pieces == 0 {
+        return channels.send(lent, Payload::InBand, packet, low_water);
+    }
+    let (offset, len) = (lent.offset(), lent.0.data_len());
+    if let Some(mut list) = PageList::new(room, offset, len) {
+        if lent.list(pieces, PageList::pages(offset, len), &mut list) {
+            return channels.send(lent, Payload::Pages(&mut list), packet, low_water);
+        }
+    }
+    Err(Refused {
+        request: lent,
+        reason: Refusal::Broken(EINVAL),
+    })
 }

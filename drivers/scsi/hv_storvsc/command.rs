@@ -98,9 +98,10 @@ fn packet(command: &Command<Hba>) -> Option<Packet> {
         scsi::Direction::In => Direction::In,
         scsi::Direction::Both => return None,
     };
-    let request = ScsiRequest::new(
+    let request = ScsiRequest::with_padded(
         address(command.host_number(), command.unit())?,
-        command.cdb(),
+        *command.cdb_padded().first_chunk()?,
+        command.cdb_len(),
         direction,
         command.data_len(),
         command.is_tagged(),

@@ -217,9 +217,28 @@ impl ScsiRequest {
         transfer_length: u32,
         is_tagged: bool,
     ) -> Option<Self> {
+        let mut padded = [0; MAX_CDB_SIZE];
+        padded.get_mut(..cdb.len())?.copy_from_slice(cdb);
+        let length = u8::try_from(cdb.len()).ok()?;
+        Self::with_padded(address, padded, length, direction, transfer_length, is_tagged)
+    }
+
+    /// The same of a CDB with zeros behind it, and its length: with no copy whose length is
+    /// not known beforehand.
+    #[inline]
+    pub fn with_padded(
+        address: Address,
+        cdb: [u8; MAX_CDB_SIZE],
+        cdb_length: u8,
+        direction: Direction,
+        transfer_length: u32,
+        is_tagged: bool,
+    ) -> Option<Self> {
+        if cdb_length == 0 || usize::from(cdb_length) > MAX_CDB_SIZE {
+            return None;
+        }
         let mut cdb_or_sense = [0; SENSE_SIZE];
-        let field = cdb_or_sense.first_chunk_mut::<MAX_CDB_SIZE>()?;
-        field.get_mut(..cdb.len())?.copy_from_slice(cdb);
+        *cdb_or_sense.first_chunk_mut::<MAX_CDB_SIZE>()? = cdb;
         let (queue_tag, queue_action, tagged) = if is_tagged {
             let bits = flags::QUEUE_ACTION_ENABLE | flags::NO_QUEUE_FREEZE;
             (QUEUE_TAG_NONE, QUEUE_ACTION_SIMPLE, bits)
@@ -227,7 +246,7 @@ impl ScsiRequest {
             (0, 0, 0)
         };
         let srb_flags = flags::DISABLE_SYNCH_TRANSFER | direction.flag() | tagged;
-        (!cdb.is_empty()).then_some(Self {
+        Some(Self {
             length: U16::new(REQUEST_SIZE),
             srb_status: 0,
             scsi_status: 0,
@@ -235,7 +254,7 @@ impl ScsiRequest {
             path: address.path,
             target: address.target,
             lun: address.lun,
-            cdb_length: u8::try_from(cdb.len()).ok()?,
+            cdb_length,
             sense_length: u8::try_from(SENSE_SIZE).ok()?,
             data_in: direction.to_raw(),
             reserved: 0,

@@ -264,6 +264,13 @@ impl<T: Driver> Command<T> {
         unsafe { (*self.cmd.as_ptr()).cmnd }
     }
 
+    /// Bytes of the command descriptor block, which may be more than there is room for.
+    #[inline]
+    pub fn cdb_len(&self) -> u8 {
+        // SAFETY: As in `cdb`.
+        u8::try_from(unsafe { (*self.cmd.as_ptr()).cmd_len }).unwrap_or(u8::MAX)
+    }
+
     /// What the command is for.
     #[inline]
     pub fn unit(&self) -> Unit {
@@ -329,6 +336,13 @@ impl<T: Driver> Command<T> {
         usize::from(self.queue())
             .wrapping_mul(depth as usize)
             .wrapping_add(tag as usize)
+    }
+
+    /// Number of pieces of the data as it is in memory, 0 if there is no data.
+    #[inline]
+    pub(crate) fn pieces(&self) -> u32 {
+        // SAFETY: As in `data`.
+        unsafe { (*self.cmd.as_ptr()).sdb.table.nents }
     }
 
     /// Maps the data for DMA. Returns the number of pieces, 0 if there is no data.

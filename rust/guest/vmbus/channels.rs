@@ -43,6 +43,7 @@ use kernel::{
     },
     time::{
         delay::fsleep,
+        msecs_to_jiffies,
         Delta, //
     }, //
 };
@@ -69,6 +70,9 @@ impl Plan {
     };
 }
 
+/// How long one channel may keep a CPU from others.
+const BUDGET_MS: u32 = 2;
+
 /// The channels of one device, from the probe of its driver until it is unbound.
 ///
 /// # Invariants
@@ -89,6 +93,8 @@ pub struct Channels<H: Handler> {
     routes: Routes,
     requests: Word<*mut Requests<H::Request>>,
     handler: Word<*mut H>,
+    /// How long one channel may keep a CPU from others, in jiffies.
+    budget: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,6 +150,7 @@ impl<H: Handler> Channels<H> {
                 routes,
                 requests: Word::null(),
                 handler: Word::null(),
+                budget: msecs_to_jiffies(BUDGET_MS),
             }),
             GFP_KERNEL,
         )
@@ -396,6 +403,11 @@ impl<H: Handler> Channels<H> {
     /// How many requests the host has.
     pub fn in_flight(&self) -> usize {
         self.requests().map_or(0, |requests| requests.count())
+    }
+
+    #[inline]
+    pub(super) fn budget(&self) -> usize {
+        self.budget
     }
 
     #[inline]

@@ -15,12 +15,8 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::ArcBorrow,
-    time::msecs_to_jiffies, //
+    sync::ArcBorrow, //
 };
-
-/// How long one channel may keep a CPU from others.
-const BUDGET_MS: u32 = 2;
 
 /// What takes the packets of a device.
 ///
@@ -75,7 +71,7 @@ impl<H: Handler> Channels<H> {
             unsafe { ring::silence(channel) };
             return false;
         }
-        let deadline = jiffies().wrapping_add(msecs_to_jiffies(BUDGET_MS));
+        let deadline = jiffies().wrapping_add(self.budget());
         // SAFETY: By the safety requirement.
         let mut next = unsafe { bindings::hv_pkt_iter_first(channel) };
         let mut is_right = true;

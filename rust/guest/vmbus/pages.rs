@@ -61,17 +61,27 @@ impl<'a> PageList<'a> {
     #[inline]
     #[must_use]
     pub fn push(&mut self, address: u64, bytes: u32) -> bool {
+        let count = Self::pages((address % PAGE_SIZE) as u32, bytes);
+        self.push_pages(address, count)
+    }
+
+    /// Adds so many pages, the first of which `address` is in. Returns whether there was room for
+    /// them.
+    #[inline]
+    #[must_use]
+    pub fn push_pages(&mut self, address: u64, count: u64) -> bool {
         let mut number = address >> PAGE_SHIFT;
-        let offset = (address % PAGE_SIZE) as u32;
-        for _ in 0..Self::pages(offset, bytes) {
-            let Some(word) = self.room.get_mut(self.len) else {
-                return false;
-            };
+        let count = count as usize;
+        let end = self.len.wrapping_add(count);
+        let Some(words) = self.room.get_mut(self.len..end) else {
+            return false;
+        };
+        for word in words {
             word.write(number);
-            // INVARIANT: One more is written.
-            self.len = self.len.wrapping_add(1);
             number = number.wrapping_add(1);
         }
+        // INVARIANT: So many more are written.
+        self.len = end;
         true
     }
 

@@ -17,7 +17,6 @@ use crate::{
     preemption, //
 };
 use kernel::{
-    cpu::CpuId,
     error::to_result,
     prelude::*, //
 };
@@ -58,7 +57,7 @@ impl<H: Handler> Channels<H> {
     /// # Errors
     ///
     /// The request, with the [`Refusal`].
-    #[inline]
+    #[inline(always)] // One place sends, on the way of each request.
     pub fn send(
         &self,
         request: H::Request,
@@ -74,8 +73,8 @@ impl<H: Handler> Channels<H> {
             Ok(id) => id,
             Err(request) => return refused(request, Refusal::Broken(EINVAL)),
         };
-        let preemption = preemption::disable();
-        let channel = self.pick(low_water);
+        let (preemption, cpu) = preemption::disable_on_cpu();
+        let channel = self.pick(cpu as usize, low_water);
         let result = if channel.is_null() || self.is_broken() {
             Err(ENODEV)
         } else {
@@ -121,8 +120,7 @@ impl<H: Handler> Channels<H> {
 
     /// The channel for a request of this CPU, or null. Preemption must be off.
     #[inline]
-    fn pick(&self, low_water: u32) -> RawChannel {
-        let cpu = CpuId::current().as_u32() as usize;
+    fn pick(&self, cpu: usize, low_water: u32) -> RawChannel {
         let channel = self.routes().of(cpu);
         // SAFETY: By the invariant of `Routes`.
         if channel.is_null() || unsafe { has_room(channel, low_water) } {
@@ -179,13 +177,13 @@ unsafe fn has_room(channel: RawChannel, percent: u32) -> bool {
 /// # Safety
 ///
 /// `channel` must be open.
-#[inline]
+#[inline(always)] // As for `Channels::send`.
 unsafe fn send_on(channel: RawChannel, id: u64, payload: Payload<'_, '_>, packet: &[u8]) -> Result {
     // The bus copies all of it into the ring; it only reads the packet.
     let (bytes, len) = (packet.as_ptr().cast_mut().cast(), packet.len() as u32);
     // SAFETY: By the safety requirement. The lengths are those of the memory; that of a list has
     // room for what the bus writes into its header.
-    to_result(unsafe {
+    let status = unsafe {
         match payload {
             Payload::InBand => bindings::vmbus_sendpacket(
                 channel,
@@ -200,5 +198,10 @@ unsafe fn send_on(channel: RawChannel, id: u64, payload: Payload<'_, '_>, packet
                 bindings::vmbus_sendpacket_mpb_desc(channel, list, list_len, bytes, len, id)
             }
         }
-    })
+    };
+    // The call of the other is for errors only.
+    if status == 0 {
+        return Ok(());
+    }
+    to_result(status)
 }

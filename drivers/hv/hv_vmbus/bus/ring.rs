@@ -17,6 +17,7 @@ pub(crate) struct Indices {
 }
 
 impl Indices {
+    #[inline]
     const fn are_possible(self) -> bool {
         self.read < self.size && self.write < self.size && (self.read | self.write) % 8 == 0
     }
@@ -34,7 +35,7 @@ impl Indices {
     #[inline]
     pub(crate) const fn free(self) -> Option<u32> {
         match self.used() {
-            Some(used) => Some(self.size - used),
+            Some(used) => Some(self.size.wrapping_sub(used)),
             None => None,
         }
     }
@@ -65,14 +66,18 @@ impl Indices {
     }
 }
 
+/// Both must be below the size.
+#[inline]
 const fn distance(from: u32, to: u32, size: u32) -> u32 {
+    let distance = to.wrapping_sub(from);
     if to >= from {
-        to - from
+        distance
     } else {
-        size - from + to
+        distance.wrapping_add(size)
     }
 }
 
+#[inline]
 const fn advance(index: u32, bytes: u32, size: u32) -> u32 {
     let sum = index.wrapping_add(bytes);
     if sum >= size {
@@ -99,10 +104,7 @@ impl Judged {
     /// Judges the word (type, offset, length and flags, 16 bits each) of a packet of which
     /// `available` bytes are there, for a buffer of `room` bytes.
     #[inline]
-    pub(crate) const fn new(available: Option<u32>, word: u64, room: u32) -> Self {
-        let Some(available) = available else {
-            return Self::BadIndex;
-        };
+    pub(crate) const fn new(available: u32, word: u64, room: u32) -> Self {
         let (offset, len) = (
             ((word >> 16) as u16 as u32) << 3,
             ((word >> 32) as u16 as u32) << 3,
@@ -162,14 +164,13 @@ mod tests {
 
     #[test]
     fn a_packet_is_judged_by_what_is_there() {
-        let judge = |word| Judged::new(Some(48), word, 32);
+        let judge = |word| Judged::new(48, word, 32);
         assert_eq!(judge(word(2, 2)), Judged::Good { len: 16 });
         assert_eq!(judge(word(2, 4)), Judged::Good { len: 32 });
         assert_eq!(judge(word(2, 5)), Judged::TooLong { len: 40 });
         for bad in [word(2, 6), word(1, 2), word(3, 2), word(0, 0), u64::MAX] {
             assert_eq!(judge(bad), Judged::Nonsense);
         }
-        assert_eq!(Judged::new(None, word(2, 2), 32), Judged::BadIndex);
     }
 
     #[test]

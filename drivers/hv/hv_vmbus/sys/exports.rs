@@ -185,17 +185,15 @@ unsafe extern "C" fn vmbus_teardown_gpadl(channel: RawChannel, gpadl: *mut Gpadl
     errno(bus::teardown(channel, gpadl))
 }
 
-/// A packet's descriptor for that many bytes behind it, and how many of them are padding.
+/// The first word of the descriptor of a packet of `len` bytes, and how many bytes these are with
+/// what is to be filled up. The other word is the transaction id, which is not known yet.
 #[inline]
-fn descriptor(kind: u32, flags: u32, offset: u32, len: u32) -> Option<([u8; 16], usize)> {
+fn descriptor(kind: u32, flags: u32, offset: u32, len: u32) -> Option<(u64, u32)> {
     let whole = len.checked_next_multiple_of(8)?;
     let words = u16::try_from(whole >> 3).ok()?;
-    let mut head = [0; DESCRIPTOR as usize];
     let fields = [kind as u16, (offset >> 3) as u16, words, flags as u16];
-    for (to, field) in head.chunks_exact_mut(2).zip(fields) {
-        to.copy_from_slice(&field.to_le_bytes());
-    }
-    Some((head, (whole - len) as usize))
+    let [kind, offset, words, flags] = fields.map(u64::from);
+    Some((kind | offset << 16 | words << 32 | flags << 48, whole))
 }
 
 #[no_mangle]
@@ -209,15 +207,20 @@ unsafe extern "C" fn vmbus_sendpacket_getid(
     flags: u32,
 ) -> c_int {
     let whole = len.saturating_add(DESCRIPTOR);
-    let Some((head, padding)) = descriptor(kind, flags, DESCRIPTOR, whole) else {
+    let Some((word, padded)) = descriptor(kind, flags, DESCRIPTOR, whole) else {
         return EMSGSIZE.to_errno();
     };
+    let mut head = [0; DESCRIPTOR as usize];
+    if let Some(first) = head.first_chunk_mut() {
+        *first = word.to_le_bytes();
+    }
     // SAFETY: See above.
     unsafe {
         let parts = Parts {
             head: &head,
             body: bytes(buffer, len),
-            padding,
+            len: padded,
+            padding: (padded - whole) as usize,
             flags: flags as u16,
         };
         match Outbound::of(given(channel)).write(&parts, request) {
@@ -256,7 +259,7 @@ unsafe extern "C" fn vmbus_sendpacket_mpb_desc(
 ) -> c_int {
     let (kind, flags) = (u32::from(packet::Kind::GPA_DIRECT.0), 1);
     let whole = len.saturating_add(ranges_len);
-    let Some((head, padding)) = descriptor(kind, flags, ranges_len, whole) else {
+    let Some((word, padded)) = descriptor(kind, flags, ranges_len, whole) else {
         return EMSGSIZE.to_errno();
     };
     if ranges_len < DESCRIPTOR + 4 {
@@ -264,13 +267,15 @@ unsafe extern "C" fn vmbus_sendpacket_mpb_desc(
     }
     // SAFETY: See above. The descriptor and the reserved word behind it are the bus's to write.
     unsafe {
-        let start = ranges.cast::<u8>();
-        ptr::copy_nonoverlapping(head.as_ptr(), start, head.len());
-        ptr::write_bytes(start.add(DESCRIPTOR as usize), 0, 4);
+        let start = ranges.cast::<u64>();
+        start.write_unaligned(word.to_le());
+        start.add(1).write_unaligned(0);
+        start.add(2).cast::<u32>().write_unaligned(0);
         let parts = Parts {
             head: bytes(ranges.cast(), ranges_len),
             body: bytes(buffer, len),
-            padding,
+            len: padded,
+            padding: (padded - whole) as usize,
             flags: flags as u16,
         };
         match Outbound::of(given(channel)).write(&parts, request) {

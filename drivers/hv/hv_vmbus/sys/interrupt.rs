@@ -57,17 +57,16 @@ unsafe extern "C" fn vmbus_isr() {
     let this = processor::this();
     // SAFETY: The pages of a processor stay while it can be interrupted, which it just was.
     unsafe {
-        for page in [(*this).hyp_synic_event_page, (*this).para_synic_event_page] {
-            schedule_channels(page);
+        schedule_channels((*this).hyp_synic_event_page);
+        if !(*this).para_synic_event_page.is_null() {
+            schedule_channels_of_paravisor((*this).para_synic_event_page);
         }
-        for page in [
+        let (own, other) = (
             (*this).hyp_synic_message_page,
             (*this).para_synic_message_page,
-        ] {
-            if memory(page).is_some_and(|memory| memory.load(KIND_AT) != KIND_NONE) {
-                bindings::tasklet_schedule(&raw mut (*this).msg_dpc);
-                break;
-            }
+        );
+        if has_message(own) || has_message(other) {
+            bindings::tasklet_schedule(&raw mut (*this).msg_dpc);
         }
         bindings::hard_interrupt_leave();
     }
@@ -79,6 +78,7 @@ const KIND_AT: u32 = SOURCE as u32 * protocol::hyperv::message::SLOT_SIZE;
 /// # Safety
 ///
 /// The pointer must be null or that of a page that stays.
+#[inline]
 unsafe fn memory<'a>(page: *mut u8) -> Option<Memory<'a>> {
     // SAFETY: By the safety requirement.
     NonNull::new(page).map(|page| unsafe { Memory::new(page, PAGE_SIZE) })
@@ -87,18 +87,40 @@ unsafe fn memory<'a>(page: *mut u8) -> Option<Memory<'a>> {
 /// # Safety
 ///
 /// As for [`memory`].
+#[inline]
+unsafe fn has_message(page: *mut u8) -> bool {
+    // SAFETY: By the safety requirement.
+    unsafe { memory(page) }.is_some_and(|memory| memory.load(KIND_AT) != KIND_NONE)
+}
+
+/// There is one in machines that are hidden from their host only.
+///
+/// # Safety
+///
+/// As for [`memory`].
+#[cold]
+#[inline(never)]
+unsafe fn schedule_channels_of_paravisor(page: *mut u8) {
+    // SAFETY: By the safety requirement.
+    unsafe { schedule_channels(page) }
+}
+
+/// # Safety
+///
+/// As for [`memory`].
+#[inline]
 unsafe fn schedule_channels(page: *mut u8) {
     // SAFETY: By the safety requirement.
     let Some(flags) = unsafe { memory(page) }.and_then(|memory| Flags::new(memory, SOURCE)) else {
         return;
     };
-    for relid in flags.take_all(RELIDS.highest()) {
-        let rcu = rcu::read_lock();
+    let rcu = rcu::read_lock();
+    flags.take_all(RELIDS.highest(), |relid| {
         if let Some(channel) = RELIDS.get(u32::from(relid), &rcu) {
             // SAFETY: The channel is valid while RCU is locked.
             unsafe { schedule(channel) };
         }
-    }
+    });
 }
 
 /// Calls a channel's callback, or has it called.
@@ -106,6 +128,7 @@ unsafe fn schedule_channels(page: *mut u8) {
 /// # Safety
 ///
 /// The channel must be valid, and interrupts off.
+#[inline]
 unsafe fn schedule(channel: Channel) {
     if channel.is_rescinded() {
         return;

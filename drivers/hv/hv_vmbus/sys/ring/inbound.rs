@@ -88,45 +88,111 @@ impl Inbound {
     /// As for [`Inbound::mask`], and nobody else may read from the channel.
     #[inline]
     pub(crate) unsafe fn first(self) -> *mut bindings::vmpacket_descriptor {
+        // SAFETY: By the safety requirement.
+        unsafe {
+            let Some(indices) = self.indices() else {
+                return ptr::null_mut();
+            };
+            match indices.used() {
+                Some(available) if available < DESCRIPTOR => ptr::null_mut(),
+                Some(available) => self.take_first(indices.read, available),
+                None => self.first_behind(indices, Judged::BadIndex),
+            }
+        }
+    }
+
+    /// The packet that is first of what is there: that many bytes, from `read` on.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbound::first`], and this must be what is there.
+    #[inline(never)] // That there is nothing is found out in a few instructions.
+    unsafe fn take_first(self, read: u32, available: u32) -> *mut bindings::vmpacket_descriptor {
+        // SAFETY: By the safety requirement.
+        unsafe {
+            let (start, word, judged) = self.judge(read, available);
+            if let Judged::Good { len } = judged {
+                return self.copy_out(start, word, len);
+            }
+            let mut indices = Indices {
+                read,
+                write: read,
+                size: self.ring.size(),
+            };
+            indices.write = indices.after(available);
+            self.first_behind(indices, judged)
+        }
+    }
+
+    /// The packet that is next behind what makes no sense.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbound::first`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn first_behind(
+        self,
+        mut indices: Indices,
+        mut bad: Judged,
+    ) -> *mut bindings::vmpacket_descriptor {
         for _ in 0..MOST_SKIPS {
             // SAFETY: By the safety requirement.
             unsafe {
-                let Some((indices, start, word, judged)) = self.look_at_first() else {
+                if !self.skip(indices, bad) {
+                    break;
+                }
+                let Some(next) = self.indices() else {
                     break;
                 };
-                match judged {
-                    Judged::Good { len } => return self.copy_out(start, word, len),
-                    bad if !self.skip(indices, bad) => break,
-                    _ => {}
-                }
+                indices = next;
+                bad = match next.used() {
+                    Some(available) if available < DESCRIPTOR => break,
+                    Some(available) => {
+                        let (start, word, judged) = self.judge(next.read, available);
+                        if let Judged::Good { len } = judged {
+                            return self.copy_out(start, word, len);
+                        }
+                        judged
+                    }
+                    None => Judged::BadIndex,
+                };
             }
         }
         ptr::null_mut()
     }
 
-    /// The first word of what is there, and what is to be thought of it.
+    /// Where the ring stands.
     ///
     /// # Safety
     ///
     /// As for [`Inbound::first`].
     #[inline]
-    unsafe fn look_at_first(self) -> Option<(Indices, *const u8, u64, Judged)> {
+    unsafe fn indices(self) -> Option<Indices> {
         // SAFETY: By the safety requirement.
         unsafe {
             let control = self.ring.control()?;
-            let indices = Indices {
+            Some(Indices {
                 read: (*self.ring.info).priv_read_index,
                 write: control.load_acquire(WRITE_INDEX),
                 size: self.ring.size(),
-            };
-            let available = indices.used();
-            if available.is_some_and(|available| available < DESCRIPTOR) {
-                return None;
-            }
-            let start = self.ring.data(indices.read).cast_const();
+            })
+        }
+    }
+
+    /// Where the packet at `read` is, its first word, and what is to be thought of it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbound::take_first`].
+    #[inline]
+    unsafe fn judge(self, read: u32, available: u32) -> (*const u8, u64, Judged) {
+        // SAFETY: By the safety requirement. The index for reading is the guest's own.
+        unsafe {
+            let start = self.ring.data(read).cast_const();
             let word = u64::from_le(start.cast::<u64>().read_volatile());
             let judged = Judged::new(available, word, (*self.ring.info).pkt_buffer_size);
-            Some((indices, start, word, judged))
+            (start, word, judged)
         }
     }
 
@@ -225,15 +291,25 @@ impl Inbound {
             }
             control.fence();
             let wanted = control.load_acquire(PENDING_SEND_SIZE);
-            if wanted == 0 {
-                return;
+            if wanted != 0 {
+                self.tell_of_room(control.load(WRITE_INDEX), read, before, wanted);
             }
-            let indices = Indices {
-                read,
-                write: control.load(WRITE_INDEX),
-                size: self.ring.size(),
-            };
-            if indices.host_waits(before, wanted) {
+        }
+    }
+
+    /// Tells a host that waits for more than `wanted` bytes of room, if it has them only since the
+    /// index for reading is not `before` any more.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Inbound::first`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn tell_of_room(self, write: u32, read: u32, before: u32, wanted: u32) {
+        // SAFETY: By the safety requirement.
+        unsafe {
+            let size = self.ring.size();
+            if (Indices { read, write, size }).host_waits(before, wanted) {
                 let raw = self.channel.as_raw();
                 (*raw).intr_in_full = (*raw).intr_in_full.wrapping_add(1);
                 self.channel.signal();
