@@ -45,6 +45,7 @@
 #include <scsi/scsi_status.h>
 #include <scsi/scsi_tcq.h>
 #include <scsi/scsi_transport.h>
+#include <scsi/scsi_transport_fc.h>
 #include <asm/mshyperv.h>
 #include <clocksource/hyperv_timer.h>
 #include <uapi/linux/virtio_config.h>
