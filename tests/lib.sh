@@ -2,8 +2,8 @@
 #
 # For every case: saying things, checking things, disks and the driver under
 # test.  A case begins with `. /tests/lib.sh`; /machine says where it runs:
-# MODULE, DRIVER (rust or c), VMM, KERNEL, VCPUS, DISKS, SLOW (numbers of slow
-# disks) and SIZE_n of each disk.
+# MODULE, DRIVER (rust or c), VMM, CONTROLLER (scsi, fc or ide), KERNEL, VCPUS, DISKS,
+# SLOW (numbers of slow disks) and SIZE_n of each disk.
 
 . /machine
 
@@ -110,7 +110,7 @@ driver_devices() { (cd "/sys/bus/$BUS/drivers/$MODULE" && ls -d $DEVICE); }
 
 # Disks.  Disk N is LUN N on target 0 of its controller; where a target has one unit
 # only, LUN 0 on target N; on Hyper-V's, with 255 units a target and two targets a
-# bus, the Nth of these.
+# bus, the Nth of these; of IDE, the only one of controller N, which is target N there.
 
 disk_numbers() { seq 0 $((DISKS - 1)); }
 
@@ -120,7 +120,7 @@ disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 # under emulation a process costs more than a request.  Beyond 255 the kernel's
 # numbers have the address method (flat space, 0x4000) in them.
 disk() {
-	if [ "$MODULE" = vmw_pvscsi ]; then
+	if [ "$MODULE" = vmw_pvscsi ] || [ "$CONTROLLER" = ide ]; then
 		set -- "$1:0"
 	elif [ "$MODULE" = hv_storvsc ]; then
 		set -- "$(($1 / 510)):$(($1 / 255 % 2)):$(($1 % 255))"
@@ -151,8 +151,8 @@ each_disk() {
 	for entry in /sys/class/scsi_disk/*/device/block/*; do
 		[ -e "$entry" ] || continue
 		number=${entry%/device/block/*}
-		[ "$MODULE" != vmw_pvscsi ] || number=${number%:0}
-		if [ "$MODULE" = hv_storvsc ]; then
+		[ "$MODULE" != vmw_pvscsi ] && [ "$CONTROLLER" != ide ] || number=${number%:0}
+		if [ "$MODULE" = hv_storvsc ] && [ "$CONTROLLER" != ide ]; then
 			number=${number##*/}
 			number=${number#*:}
 			bus=${number%%:*}

@@ -37,7 +37,7 @@ pub mod packet;
 pub mod request;
 pub mod version;
 
-pub use packet::{Operation, Packet};
+pub use packet::{Notice, Operation, Packet};
 pub use request::{Direction, ScsiRequest};
 pub use version::Version;
 

@@ -37,6 +37,7 @@
 #include <scsi/scsi.h>
 #include <scsi/scsi_cmnd.h>
 #include <scsi/scsi_common.h>
+#include <scsi/scsi_dbg.h>
 #include <scsi/scsi_device.h>
 #include <scsi/scsi_devinfo.h>
 #include <scsi/scsi_driver.h>
@@ -45,6 +46,7 @@
 #include <scsi/scsi_status.h>
 #include <scsi/scsi_tcq.h>
 #include <scsi/scsi_transport.h>
+#include <scsi/scsi_transport_fc.h>
 #include <asm/mshyperv.h>
 #include <clocksource/hyperv_timer.h>
 #include <uapi/linux/virtio_config.h>

@@ -8,6 +8,7 @@
 //! - [`Mapped`]: a command whose data a device can reach, piece by piece ([`Segment`]);
 //! - [`EhCommand`]: a command that the error handling (EH) of the SCSI layer looks at;
 //! - [`HostRef`] and [`Device`]: hosts and devices as the SCSI layer knows them;
+//! - [`fibre_channel`]: hosts that are ports of Fibre Channel;
 //! - [`QueueMaps`]: which CPU uses which hardware queue;
 //! - [`HostByte`] and [`Status`]: how a command ended.
 //!
@@ -23,6 +24,7 @@ mod command;
 mod device;
 mod driver;
 mod eh;
+pub mod fibre_channel;
 mod host;
 mod mapped;
 mod queue_map;

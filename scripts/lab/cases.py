@@ -49,6 +49,7 @@ CHOICES = {
     "vmm": {"hospes", "qemu", "qemu_kvm"},
     "kernel": {"stock", "lab", "debug"},
     "bus": {"rust", "c"},
+    "controller": {"scsi", "fc", "ide"},
 }
 SETS = {"default", "long"}
 

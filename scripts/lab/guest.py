@@ -88,6 +88,7 @@ def facts(machine: Machine, host: bool = False) -> str:
         "MODULE": machine.module,
         "DRIVER": machine.driver,
         "VMM": machine.vmm,
+        "CONTROLLER": machine.controller,
         "KERNEL": machine.kernel,
         "VCPUS": machine.vcpus,
         "DISKS": len(disks),

@@ -101,6 +101,7 @@ class Machine:
     vcpus: int = 1
     disks: Disks = Disks("none")
     bus: str = "c"  # what is below the driver, for hv_storvsc: rust: our hv_vmbus
+    controller: str = "scsi"  # of hv_storvsc: scsi, fc (Fibre Channel), ide
 
     @property
     def on_kvm(self) -> bool:
@@ -112,6 +113,7 @@ class Machine:
         """A name for directories and selections."""
         parts = [self.driver, self.vmm, self.kernel, f"{self.vcpus}cpu", self.disks.text]
         parts += ["rust_bus"] if self.bus == "rust" else []
+        parts += [self.controller] if self.controller != "scsi" else []
         return "-".join([self.module, *parts]).replace(":", "_")
 
     def __str__(self) -> str:
@@ -119,6 +121,7 @@ class Machine:
             return f"{self.vmm}, {self.kernel} kernel"
         driver = f"{'Rust' if self.driver == 'rust' else 'C'} {self.module}"
         driver += " on the Rust bus" if self.bus == "rust" else ""
+        driver += f" ({self.controller})" if self.controller != "scsi" else ""
         return f"{driver}, {self.vmm}, {self.kernel}, {self.vcpus} vCPU, {self.disks.text}"
 
     def as_dict(self) -> dict[str, object]:
@@ -131,4 +134,5 @@ class Machine:
             "vcpus": self.vcpus,
             "disks": self.disks.text,
             "bus": self.bus,
+            "controller": self.controller,
         }

@@ -18,6 +18,9 @@ MAX_TARGET = 3
 # Units of a target, where guests look for so many only.
 LUNS = {"hv_storvsc": 255, "vmw_pvscsi": 1}
 
+# What a port of Fibre Channel is called: those of its node and its own.
+WWNN, WWPN = "5000c50000000010", "5000c50000000020"
+
 # Media and devices besides disks, in the directory of the job.
 CD, OTHER_CD, PASS = "cd.iso", "cd2.iso", "pass"
 
@@ -146,7 +149,7 @@ def hospes(machine: Machine, boot: Boot) -> list[str]:
     if controller := _hospes_controller(machine):
         words += controller
         for unit in machine.disks.attached:
-            words += _hospes_unit(unit, LUNS.get(machine.module))
+            words += _hospes_unit(unit, machine)
     return [*words, *boot.words]
 
 
@@ -157,12 +160,26 @@ def _hospes_controller(machine: Machine) -> list[str]:
         return ["--scsi", f"virtio,id=s0,queues={machine.vcpus},max_target={MAX_TARGET}"
                 + (",protection=on" if protected else "")]
     if machine.module in ("hv_storvsc", "hv_vmbus"):
-        return ["--personality", "hyperv", "--scsi", f"vmbus,id=s0,channels={machine.vcpus}"]
+        return ["--personality", "hyperv", *_vmbus_controllers(machine)]
     if machine.module == "vmw_balloon":
         return ["--personality", "vmware", "--balloon", "vmware"]
     if machine.module == "vmw_pvscsi":
         return ["--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]
     return []
+
+
+def _vmbus_controllers(machine: Machine) -> list[str]:
+    """One for all units, or, of IDE, one for each."""
+    channels = f"channels={machine.vcpus}"
+    if machine.controller == "fc":
+        return ["--scsi", f"vmbus,id=s0,kind=fc,wwnn={WWNN},wwpn={WWPN},{channels}"]
+    if machine.controller == "ide":
+        units = machine.disks.attached
+        if len(units) > 2:
+            raise ValueError("an IDE cable has two disks")
+        return [word for unit in units
+                for word in ("--scsi", f"vmbus,id=s{unit.number},kind=ide,position={unit.number}")]
+    return ["--scsi", f"vmbus,id=s0,{channels}"]
 
 
 def _pvscsi_targets(machine: Machine) -> str:
@@ -177,10 +194,14 @@ def _trusting(append: str) -> str:
     return append if cpu.runs_guests() else f"{append} tsc=reliable"
 
 
-def _hospes_unit(unit: Unit, luns: int | None) -> list[str]:
-    """A unit is one of target 0, or of the next if a target has only so many."""
+def _hospes_unit(unit: Unit, machine: Machine) -> list[str]:
+    """A unit is one of target 0, or of the next if a target has only so many, or the
+    only one of a controller of its own."""
+    luns = LUNS.get(machine.module)
     target, lun = divmod(unit.number, luns) if luns else (0, unit.number)
     place = f"on=s0,target={target},lun={lun}"
+    if machine.controller == "ide":
+        place = f"on=s{unit.number}"
     if unit.kind == "cd":
         return ["--cdrom", f"path={CD},{place}"]
     if unit.kind == "pass":

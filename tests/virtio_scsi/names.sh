@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What everybody knows the driver by: aliases, parameters, sysfs attributes of
-# device, driver, host, target, disks and their queues, interrupt names. The case
+# device, driver, host, port, target, disks and their queues, interrupt names. The case
 # only lists them; the lab compares the lists of our driver and of its C twin on
 # the same machine.
 #
@@ -16,6 +16,8 @@
 # machine: module=hv_storvsc driver=rust,c bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=hv_storvsc controller=fc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
+# machine: module=hv_storvsc controller=ide driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # limit: 120
 
 . /tests/lib.sh
@@ -79,6 +81,19 @@ host_values() {
 	done
 }
 
+# ports: what there is of Fibre Channel.
+ports() {
+	local class directory
+	for class in fc_host fc_remote_ports fc_transport; do
+		for directory in /sys/class/$class/*; do
+			[ -e "$directory" ] || continue
+			listing $class attributes "$directory/"
+			values "$directory" $class node_name port_name port_id port_state roles scsi_target_id \
+				dev_loss_tmo fast_io_fail_tmo tgtid_bind_type
+		done
+	done
+}
+
 disk_values() {
 	local device queue
 	device=$(ls -d /sys/class/scsi_disk/*:0:0)/device
@@ -117,6 +132,7 @@ module_info
 parameters
 device
 host_values
+ports
 disk_values
 interrupts
 log

@@ -29,6 +29,7 @@ use guest::{
     }, //
 };
 use kernel::{
+    c_str,
     prelude::*,
     sync::ArcBorrow, //
 };
@@ -165,9 +166,12 @@ fn finish_other(
     asked: Asked,
 ) {
     let verdict = outcome::judge(answer, asked);
-    log(&hba, &command, answer, asked, &verdict);
+    let is_logged = log(&hba, &command, answer, asked, &verdict);
     for (to, from) in command.sense_mut().iter_mut().zip(verdict.sense) {
         *to = *from;
+    }
+    if is_logged && !verdict.sense.is_empty() && Level::Warning.is_logged() {
+        command.print_sense(c_str!("storvsc"));
     }
     command.set_residual(asked.transfer_length.wrapping_sub(verdict.transferred));
     if verdict.follow_up != FollowUp::Nothing {
@@ -187,14 +191,14 @@ fn host_byte(host: outcome::HostByte) -> HostByte {
 }
 
 /// Says what a command ended with, unless that counts as a success. That a unit is not ready is
-/// only of interest to who wants to know all.
+/// only of interest to who wants to know all. Returns whether it was said.
 fn log(
     hba: &Hba,
     command: &Command<Hba>,
     answer: &ScsiRequest,
     asked: Asked,
     verdict: &Verdict<'_>,
-) {
+) -> bool {
     const TEST_UNIT_READY: u8 = 0;
     let level = match asked.opcode {
         TEST_UNIT_READY => Level::Warning,
@@ -202,7 +206,7 @@ fn log(
     };
     let is_success = verdict.host == outcome::HostByte::Ok && verdict.status == 0;
     if is_success || !level.is_logged() || !hba.may_complain() {
-        return;
+        return false;
     }
     dev_warn!(
         hba.dev,
@@ -212,6 +216,7 @@ fn log(
         answer.scsi_status,
         answer.srb_status
     );
+    true
 }
 
 #[kunit_tests(hv_storvsc_command)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Units that come, go, or change.
+//! Units that come, go, or change, and ports that are called something else.
 //!
 //! An answer may say that its unit has changed or is gone, and a notice that something has come or
 //! gone, without what. Neither can be acted on where it is found, so it is noted here, in memory
@@ -10,6 +10,7 @@ use crate::hba::Hba;
 use guest::{
     scsi::{
         self,
+        fibre_channel::Names,
         HostRef,
         Unit, //
     },
@@ -92,6 +93,12 @@ impl Hba {
         self.act_later();
     }
 
+    /// A port of Fibre Channel has these names from now on. In any context.
+    pub(crate) fn rename(self: ArcBorrow<'_, Self>, names: Names) {
+        self.follow_ups.state.lock().notes.names = Some(names);
+        self.act_later();
+    }
+
     /// Has notes acted on, if there are any, in a context that may sleep.
     fn act_later(self: ArcBorrow<'_, Self>) {
         let state = self.follow_ups.state.lock();
@@ -116,7 +123,10 @@ impl WorkItem<NOTES> for Hba {
                 None => break,
             }
         }
-        let all = core::mem::take(&mut this.follow_ups.state.lock().notes.all);
+        let (names, all) = this.follow_ups.state.lock().notes.take_rest();
+        if let Some(names) = names {
+            host.set_names(names);
+        }
         if all {
             look_at_all(host);
         }
@@ -149,6 +159,8 @@ struct Notes {
     units: [Option<(Unit, FollowUp)>; ROOM],
     /// Whether all units are to be looked at.
     all: bool,
+    /// What the port is called now, if that is another than before.
+    names: Option<Names>,
 }
 
 impl Notes {
@@ -156,6 +168,7 @@ impl Notes {
         Self {
             units: [None; ROOM],
             all: false,
+            names: None,
         }
     }
 
@@ -174,8 +187,13 @@ impl Notes {
         self.units.iter_mut().find_map(Option::take)
     }
 
+    /// What is not about single units.
+    fn take_rest(&mut self) -> (Option<Names>, bool) {
+        (self.names.take(), core::mem::take(&mut self.all))
+    }
+
     fn is_empty(&self) -> bool {
-        !self.all && self.units.iter().all(Option::is_none)
+        !self.all && self.names.is_none() && self.units.iter().all(Option::is_none)
     }
 }
 
@@ -208,5 +226,16 @@ mod tests {
         }
         assert!(notes.all);
         assert!(!notes.is_empty());
+    }
+
+    #[test]
+    fn the_last_names_count() {
+        let mut notes = Notes::new();
+        for port in [1, 2] {
+            notes.names = Some(Names { node: 7, port });
+        }
+        assert!(!notes.is_empty());
+        assert_eq!(notes.take_rest(), (Some(Names { node: 7, port: 2 }), false));
+        assert!(notes.is_empty());
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         FollowUps, //
     },
     mailbox::Mailbox,
+    probe::in_use,
     reset,
     settings::Kind, //
 };
@@ -47,6 +48,7 @@ use kernel::{
     }, //
 };
 use protocol::storvsp::{
+    Notice,
     Operation,
     Packet,
     Version,
@@ -166,9 +168,14 @@ impl Hba {
     /// Takes what the host sends by itself.
     fn notice(self: ArcBorrow<'_, Self>, packet: &[u8]) {
         match Packet::parse_notice(packet) {
-            // It says no more than that something has changed.
-            Some(Operation::ENUMERATE_BUS | Operation::REMOVE_DEVICE) => self.look_at_all(),
-            Some(Operation(other)) => self.complain("notice that nobody knows", other.into()),
+            Some(Notice::Units) => self.look_at_all(),
+            Some(Notice::Names(names)) if self.kind == Kind::FibreChannel => {
+                self.rename(in_use(names));
+            }
+            Some(Notice::Names(_)) => self.complain("names of a port, which it is not", 0),
+            Some(Notice::Unknown(Operation(other))) => {
+                self.complain("notice that nobody knows", other.into())
+            }
             None => self.complain("notice that is none, of length", packet.len() as u64),
         }
     }

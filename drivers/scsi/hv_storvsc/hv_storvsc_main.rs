@@ -29,10 +29,41 @@ mod probe;
 mod reset;
 mod settings;
 
-guest::module_vmbus_driver! {
-    type: probe::Storvsc,
+use guest::{
+    scsi::fibre_channel::Attachment,
+    vmbus, //
+};
+use kernel::{
+    driver::Registration,
+    prelude::*,
+    InPlaceModule,
+    ModuleMetadata, //
+};
+
+module! {
+    type: HvStorvsc,
     name: "hv_storvsc",
     authors: ["The Hospes authors"],
     description: "Microsoft Hyper-V virtual storage driver",
     license: "GPL",
+}
+
+/// What the module is while it is loaded.
+///
+/// Order of drop: first the driver, and with it all hosts.
+#[pin_data]
+struct HvStorvsc {
+    #[pin]
+    _driver: Registration<vmbus::Adapter<probe::Storvsc>>,
+    _fibre_channel: Attachment,
+}
+
+impl InPlaceModule for HvStorvsc {
+    /// Devices are probed as soon as there is a driver, so that comes last.
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _fibre_channel: probe::FIBRE_CHANNEL.attach()?,
+            _driver <- Registration::new(<Self as ModuleMetadata>::NAME, module),
+        })
+    }
 }

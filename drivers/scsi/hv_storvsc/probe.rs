@@ -21,6 +21,10 @@ use guest::{
     cpus,
     scsi::{
         self,
+        fibre_channel::{
+            Names,
+            Transport, //
+        },
         Unit, //
     },
     vmbus, //
@@ -34,7 +38,10 @@ use kernel::{
     sync::Arc, //
 };
 use protocol::{
-    storvsp::request::MAX_CDB_SIZE,
+    storvsp::{
+        packet::WorldWideNames,
+        request::MAX_CDB_SIZE, //
+    },
     vmbus::{
         class,
         Guid, //
@@ -49,6 +56,9 @@ guest::vmbus_device_table!(
         vmbus::DeviceId::new(class::FIBRE_CHANNEL),
     ]
 );
+
+/// Where the ports of Fibre Channel are shown.
+pub(crate) static FIBRE_CHANNEL: Transport = Transport::new();
 
 /// What a channel is opened with: properties that are all zero.
 const USER_DATA: &[u8] = &[0; 24];
@@ -124,7 +134,13 @@ impl vmbus::Driver for Storvsc {
         let max_transfer = agreed.properties.max_transfer_bytes.get();
         let limits = host_limits(kind, &settings, max_transfer);
         let breakable = Breakable::new(hba.clone());
-        let host = scsi::Host::register(bus_device, hba.clone(), &limits)?;
+        let host = match agreed.names {
+            None => scsi::Host::register(bus_device, hba.clone(), &limits)?,
+            Some(names) => {
+                let (driver, names) = (hba.clone(), in_use(names));
+                scsi::Host::register_port(bus_device, driver, &limits, &FIBRE_CHANNEL, names)?
+            }
+        };
         let reference = host.reference();
         let bound = Bound {
             hba,
@@ -148,7 +164,19 @@ impl vmbus::Driver for Storvsc {
     fn resume(data: Pin<&Bound>) -> Result {
         let agreed = handshake::run(&data.hba)?;
         data.hba.set_version(agreed.version);
+        if let Some(names) = agreed.names {
+            data.hba.as_arc_borrow().rename(in_use(names));
+        }
         Ok(())
+    }
+}
+
+/// The names of the port that is in use.
+pub(crate) fn in_use(names: WorldWideNames) -> Names {
+    let active = names.active();
+    Names {
+        node: active.node,
+        port: active.port,
     }
 }
 

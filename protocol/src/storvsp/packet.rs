@@ -84,6 +84,18 @@ wire! {
 
 const _: () = assert!(size_of::<Packet>() == PACKET_SIZE);
 
+/// What a host says by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Units have come, gone or changed; it does not say which.
+    Units,
+    /// A Fibre Channel controller has these names from now on. Linux's driver takes this only
+    /// with the id of a command.
+    Names(WorldWideNames),
+    /// An operation of which no notice is known.
+    Unknown(Operation),
+}
+
 /// What stands in the payload of a packet. It has no padding, and any bytes are one.
 pub trait Payload: FromBytes + IntoBytes + Immutable + KnownLayout {}
 
@@ -135,12 +147,16 @@ impl Packet {
 
     /// Reads what a host sends by itself, which may be no more than the operation.
     ///
-    /// `None` if it is too short, or of an operation that only makes sense with a whole packet
-    /// or as an answer.
-    pub fn parse_notice(bytes: &[u8]) -> Option<Operation> {
+    /// `None` if it is too short for what it is, or of an operation that only makes sense as an
+    /// answer.
+    pub fn parse_notice(bytes: &[u8]) -> Option<Notice> {
         let operation = Operation(u32::from_le_bytes(*bytes.first_chunk()?));
-        let is_notice = !matches!(operation, Operation::COMPLETE_IO | Operation::FCHBA_DATA);
-        is_notice.then_some(operation)
+        match operation {
+            Operation::COMPLETE_IO => None,
+            Operation::ENUMERATE_BUS | Operation::REMOVE_DEVICE => Some(Notice::Units),
+            Operation::FCHBA_DATA => Some(Notice::Names(Self::parse(bytes)?.get())),
+            other => Some(Notice::Unknown(other)),
+        }
     }
 
     /// What it asks for.
@@ -265,7 +281,36 @@ wire! {
     }
 }
 
+/// A port and its node, as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortNames {
+    /// Name of the port.
+    pub port: u64,
+    /// Name of its node.
+    pub node: u64,
+}
+
 impl WorldWideNames {
+    /// Names of two ports, the primary of which is in use.
+    pub const fn new(primary: PortNames, secondary: PortNames) -> Self {
+        Self {
+            primary_active: 1,
+            reserved: [0; 3],
+            primary_port: primary.port.to_be_bytes(),
+            primary_node: primary.node.to_be_bytes(),
+            secondary_port: secondary.port.to_be_bytes(),
+            secondary_node: secondary.node.to_be_bytes(),
+        }
+    }
+
+    /// Names of the port in use.
+    pub const fn active(&self) -> PortNames {
+        PortNames {
+            port: self.port(),
+            node: self.node(),
+        }
+    }
+
     /// Name of the port in use.
     pub const fn port(&self) -> u64 {
         u64::from_be_bytes(if self.primary_active != 0 {

@@ -19,14 +19,10 @@ use core::{
         size_of,
         ManuallyDrop, //
     },
-    pin::Pin,
     ptr::NonNull,
     slice, //
 };
-use kernel::error::{
-    code::ENOMEM,
-    Result, //
-};
+use kernel::prelude::*;
 
 /// What is behind each `struct scsi_cmnd`: the wrapper's own, then the driver's private data.
 ///
@@ -432,6 +428,21 @@ impl<T: Driver> Command<T> {
         // SAFETY: The buffer of a command has this size, and is the driver's while it has the
         // command.
         unsafe { slice::from_raw_parts_mut(buffer, bindings::SCSI_SENSE_BUFFERSIZE as usize) }
+    }
+
+    /// Has the kernel's log say what the sense data means, if it is any, as from `who`. In any
+    /// context.
+    pub fn print_sense(&self, who: &CStr) {
+        let mut header = bindings::scsi_sense_hdr::default();
+        // SAFETY: The command is valid, with its device and its buffer for sense data, which has
+        // this size and is the driver's while it has the command; none is read as none.
+        unsafe {
+            let cmd = self.cmd.as_ptr();
+            let size = bindings::SCSI_SENSE_BUFFERSIZE as c_int;
+            if bindings::scsi_normalize_sense((*cmd).sense_buffer, size, &mut header) {
+                bindings::scsi_print_sense_hdr((*cmd).device, who.as_char_ptr(), &header);
+            }
+        }
     }
 
     /// The driver's private data, and where sense data goes.

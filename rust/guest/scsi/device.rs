@@ -2,7 +2,13 @@
 
 //! Hosts and devices as the SCSI layer knows them.
 
-use super::Unit;
+use super::{
+    fibre_channel::{
+        self,
+        Names, //
+    },
+    Unit, //
+};
 use crate::bindings;
 use core::{
     mem::ManuallyDrop,
@@ -15,9 +21,12 @@ use kernel::{
     device,
     error::to_result,
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic, //
+        },
+        Arc, //
     },
     time::msecs_to_jiffies, //
 };
@@ -26,9 +35,11 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `shost` is a host of which we hold a reference.
+/// `shost` is a host of which we hold a reference. It was registered, with `port` if there is one,
+/// which it may look at for as long as it exists.
 pub struct HostRef {
     shost: NonNull<bindings::Scsi_Host>,
+    port: Option<Arc<fibre_channel::Template>>,
 }
 
 // SAFETY: A host may be used, and released, from any thread.
@@ -43,12 +54,25 @@ impl HostRef {
 
     /// # Safety
     ///
-    /// `shost` must be a host of which the caller has a reference.
-    pub(super) unsafe fn new(shost: NonNull<bindings::Scsi_Host>) -> Self {
+    /// `shost` must be a host of which the caller has a reference, and that was registered with
+    /// `port`.
+    pub(super) unsafe fn new(
+        shost: NonNull<bindings::Scsi_Host>,
+        port: Option<Arc<fibre_channel::Template>>,
+    ) -> Self {
         // SAFETY: By the safety requirement.
         unsafe { bindings::get_device(&raw mut (*shost.as_ptr()).shost_gendev) };
         // INVARIANT: We have just got a reference.
-        Self { shost }
+        Self { shost, port }
+    }
+
+    /// Says what a port of Fibre Channel is called from now on. Of other hosts nothing is said.
+    pub fn set_names(&self, names: Names) {
+        if self.port.is_some() {
+            // SAFETY: The host is valid, and was registered with a template of the class, by the
+            // type invariant.
+            unsafe { fibre_channel::set_names(self.shost, names) };
+        }
     }
 
     /// Looks for devices everywhere, perhaps later.

@@ -3,6 +3,11 @@
 //! A host that is registered with the SCSI layer.
 
 use super::{
+    fibre_channel::{
+        self,
+        Names,
+        Transport, //
+    },
     template::Template,
     Driver,
     HostRef, //
@@ -198,9 +203,12 @@ impl<T: Driver> HostData<T> {
 ///
 /// # Invariants
 ///
-/// `shost` is a host with the template of `T`, of which we hold a reference. It is registered.
+/// `shost` is a host with the template of `T`, of which we hold a reference. It is registered, with
+/// `port` if there is one.
 pub struct Host<T: Driver> {
     shost: NonNull<bindings::Scsi_Host>,
+    /// Of a port of Fibre Channel. Dropped last.
+    port: Option<Arc<fibre_channel::Template>>,
     _driver: PhantomData<Arc<T>>,
 }
 
@@ -221,6 +229,38 @@ impl<T: Driver> Host<T> {
         driver: Arc<T>,
         limits: &Limits,
     ) -> Result<Self> {
+        Self::register_with(parent, driver, limits, None)
+    }
+
+    /// Registers a host that is a port of Fibre Channel, with these names.
+    ///
+    /// # Errors
+    ///
+    /// As for [`register`](Self::register), or `ENODEV` if the module is not attached to the class.
+    pub fn register_port(
+        parent: &device::Device<device::Bound>,
+        driver: Arc<T>,
+        limits: &Limits,
+        transport: &Transport,
+        names: Names,
+    ) -> Result<Self> {
+        let host = Self::register_with(parent, driver, limits, transport.template()?)?;
+        if host.port.is_some() {
+            // SAFETY: The host was just registered, with a template of the class.
+            unsafe {
+                fibre_channel::set_names(host.shost, names);
+                fibre_channel::add_remote_port(host.shost)?;
+            }
+        }
+        Ok(host)
+    }
+
+    fn register_with(
+        parent: &device::Device<device::Bound>,
+        driver: Arc<T>,
+        limits: &Limits,
+        port: Option<Arc<fibre_channel::Template>>,
+    ) -> Result<Self> {
         Template::<T>::check()?;
         let info = if T::HAS_INFO {
             Some(driver.info()?)
@@ -235,6 +275,10 @@ impl<T: Driver> Host<T> {
         if let Some(info) = info {
             // SAFETY: The host is new, and not registered.
             unsafe { HostData::<T>::set_info(shost.as_ptr(), &info) };
+        }
+        if let Some(port) = &port {
+            // SAFETY: As above. The host has a reference for as long as it looks at this.
+            unsafe { (*shost.as_ptr()).transportt = port.as_raw() };
         }
         // SAFETY: As above.
         let result = unsafe { limits.apply(shost.as_ptr()) };
@@ -256,6 +300,7 @@ impl<T: Driver> Host<T> {
         // INVARIANT: It is registered now.
         Ok(Self {
             shost,
+            port,
             _driver: PhantomData,
         })
     }
@@ -268,8 +313,8 @@ impl<T: Driver> Host<T> {
 
     /// A reference to the host.
     pub fn reference(&self) -> HostRef {
-        // SAFETY: Valid by the type invariant.
-        unsafe { HostRef::new(self.shost) }
+        // SAFETY: Registered by the type invariant, with the template that is passed.
+        unsafe { HostRef::new(self.shost, self.port.clone()) }
     }
 
     /// Takes the driver from a host, and gives the reference to it up.
@@ -292,6 +337,11 @@ impl<T: Driver> Host<T> {
 
 impl<T: Driver> Drop for Host<T> {
     fn drop(&mut self) {
+        if let Some(port) = &self.port {
+            // SAFETY: The host is registered by the type invariant, with this template, and is
+            // dropped once.
+            unsafe { port.remove(self.shost) };
+        }
         // SAFETY: The host is registered by the type invariant.
         unsafe { bindings::scsi_remove_host(self.shost.as_ptr()) };
         // SAFETY: It was just removed, and the reference is ours by the type invariant.

@@ -81,6 +81,20 @@ class Commands(unittest.TestCase):
         bus = vmm.command(replace(machine, module="hv_vmbus"), vmm.Boot("k", "i", "a"))
         self.assertEqual(bus, words)
 
+    def test_other_controllers_of_that_hypervisor(self):
+        machine = replace(self.MACHINE, module="hv_storvsc", disks=Disks("2x4M"), controller="fc")
+        words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertTrue(any(word.startswith("vmbus,id=s0,kind=fc,wwnn=") for word in words))
+        self.assertIn("path=disk1,on=s0,target=0,lun=1,serial=DISK1", words)
+        ide = replace(machine, controller="ide")
+        words = vmm.command(ide, vmm.Boot("k", "i", "a"))
+        self.assertIn("vmbus,id=s1,kind=ide,position=1", words)
+        self.assertIn("path=disk1,on=s1,serial=DISK1", words)
+        self.assertIn("CONTROLLER='ide'", guest.facts(ide))
+        self.assertNotEqual(machine.slug, ide.slug)
+        with self.assertRaises(ValueError):
+            vmm.command(replace(ide, disks=Disks("3x4M")), vmm.Boot("k", "i", "a"))
+
     def test_controller_with_one_unit_a_target(self):
         machine = replace(self.MACHINE, module="vmw_pvscsi", disks=Disks("2x4M+1x2M:spare"))
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))

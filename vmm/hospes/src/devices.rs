@@ -195,6 +195,7 @@ impl Devices {
             Transport::Virtio { device, .. } => device.clone(),
             Transport::Pvscsi(device) => device.clone(),
             Transport::Vmbus(device) => {
+                controller.check_changeable()?;
                 let entry = on_vmbus(controller, device);
                 let description = entry.describe();
                 self.bus()?.offer(device.clone());
@@ -229,11 +230,12 @@ impl Devices {
         let (description, place) = {
             let mut entries = self.lock();
             let entry = find(&mut entries, id)?;
-            if entry.controller.is_none() {
+            let Some(controller) = &entry.controller else {
                 return Err(Refusal::conflict(format!(
                     "{id} is part of every machine; only controllers can be removed"
                 )));
-            }
+            };
+            controller.check_changeable()?;
             if let Place::Pci(slot) = entry.place {
                 self.check_removable(id, slot)?;
             }

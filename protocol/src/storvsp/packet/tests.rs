@@ -21,13 +21,27 @@ fn short_packets_are_none() {
 #[test]
 fn notices_may_be_short() {
     let parse = |bytes: &[u8]| Packet::parse_notice(bytes);
-    assert_eq!(parse(&[11, 0, 0, 0]), Some(Operation::ENUMERATE_BUS));
+    assert_eq!(parse(&[11, 0, 0, 0]), Some(Notice::Units));
     let removed = Packet::notice(Operation::REMOVE_DEVICE);
-    assert_eq!(parse(removed.as_bytes()), Some(Operation::REMOVE_DEVICE));
+    assert_eq!(parse(removed.as_bytes()), Some(Notice::Units));
     assert_eq!(parse(&[11, 0, 0]), None);
-    for operation in [Operation::COMPLETE_IO, Operation::FCHBA_DATA] {
-        assert_eq!(parse(Packet::new(operation).as_bytes()), None);
-    }
+    let unknown = Some(Notice::Unknown(Operation(77)));
+    assert_eq!(parse(&[77, 0, 0, 0]), unknown);
+    let answer = Packet::answer(status::SUCCESS);
+    assert_eq!(parse(answer.as_bytes()), None);
+}
+
+#[test]
+fn names_come_in_a_whole_packet() {
+    let port = |port| PortNames { port, node: 9 };
+    let names = WorldWideNames::new(port(1), port(2));
+    assert_eq!(names.active(), port(1));
+    let mut packet = Packet::notice(Operation::FCHBA_DATA);
+    packet.set(&names);
+    let bytes = packet.as_bytes();
+    let notice = Packet::parse_notice(bytes);
+    assert_eq!(notice, Some(Notice::Names(names)));
+    assert_eq!(Packet::parse_notice(&bytes[..63]), None);
 }
 
 #[test]

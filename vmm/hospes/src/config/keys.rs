@@ -153,6 +153,34 @@ pub const SCSI: Object = Object {
             "name by which disks refer to it",
         ),
         key(
+            "kind",
+            Kind::Text,
+            "scsi|fc|ide",
+            "scsi",
+            "SCSI, Fibre Channel, or an IDE disk (vmbus)",
+        ),
+        key(
+            "wwpn",
+            Kind::Text,
+            "NAME",
+            "made of the id",
+            "name of the port, 16 hexadecimal digits (kind=fc)",
+        ),
+        key(
+            "wwnn",
+            Kind::Text,
+            "NAME",
+            "made of the id",
+            "name of its node, 16 hexadecimal digits (kind=fc)",
+        ),
+        key(
+            "position",
+            Kind::Number,
+            "N",
+            "0",
+            "which disk of its cable it is, 0 or 1 (kind=ide)",
+        ),
+        key(
             "queues",
             Kind::Number,
             "N",
@@ -164,7 +192,7 @@ pub const SCSI: Object = Object {
             Kind::Number,
             "N",
             "one per vCPU",
-            "channels, 1 to 64 (vmbus)",
+            "channels, 1 to 64 (vmbus but kind=ide)",
         ),
         key(
             "queue_size",

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod options;
 mod storage;
 pub mod value;
+mod vmbus;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::vmware::vmci;
 pub use balloon::{Balloon, BalloonKind, Offered};
 pub use storage::{Cdrom, Disk, Fault, Passthrough, Scsi, ScsiKind};
 pub use value::{Bytes, VmbusVersion};
+pub use vmbus::{VmbusKind, WorldWideName};
 
 /// Most vCPUs of a machine.
 pub const MAX_CPUS: u8 = 64;
@@ -213,6 +215,9 @@ impl Machine {
             let what = format!("passthrough {}", device.path.display());
             device.check(on(&what, &device.on)?)?;
         }
+        for scsi in self.scsi.iter().filter(|scsi| scsi.is_ide()) {
+            self.check_ide(scsi)?;
+        }
         for fault in &self.fault {
             if self.balloon.is_some() && fault.on == crate::balloon::ID {
                 let fail = |text| ConfigError(format!("fault: {text}"));
@@ -222,6 +227,28 @@ impl Machine {
             on("fault", &fault.on)?.check_fault(&fault.fault)?;
         }
         Ok(())
+    }
+
+    /// Guests do without an IDE controller that has nothing, and look for one unit only.
+    fn check_ide(&self, scsi: &Scsi) -> Result<(), ConfigError> {
+        let disks = self.disk.iter().filter(|disk| disk.on == scsi.id);
+        let disks = disks.map(|disk| usize::from(disk.count)).sum::<usize>();
+        let cdroms = self.cdrom.iter().filter(|cdrom| cdrom.on == scsi.id);
+        let devices = self
+            .passthrough
+            .iter()
+            .filter(|device| device.on == scsi.id);
+        let units = disks
+            .saturating_add(cdroms.count())
+            .saturating_add(devices.count());
+        if units == 1 {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "scsi: {}: {units} units: give an IDE controller exactly one, and others a \
+             controller of their own",
+            scsi.id
+        )))
     }
 
     /// The controller that `what` is on.

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use hospes_pvscsi::DEFAULT_TARGETS;
 use hospes_scsi::AioMode;
-use hospes_vmbus::storvsp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ConfigError;
+use super::{ConfigError, VmbusKind, WorldWideName};
 use crate::storage;
 
 /// Longest name of a controller.
@@ -58,6 +57,18 @@ pub struct Scsi {
     /// Highest target number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_target: Option<u16>,
+    /// Which of the kinds on VMBus; `None` is SCSI.
+    #[serde(default, rename = "kind", skip_serializing_if = "Option::is_none")]
+    pub vmbus_kind: Option<VmbusKind>,
+    /// Name of the port of Fibre Channel; `None` is made of the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wwpn: Option<WorldWideName>,
+    /// Name of its node; `None` is made of the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wwnn: Option<WorldWideName>,
+    /// Which of an IDE controller's disks it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u8>,
     /// How I/O is done.
     #[serde(default)]
     pub aio: AioMode,
@@ -205,7 +216,7 @@ impl Scsi {
                 self.id
             )));
         }
-        let given = match self.kind {
+        let mut given = match self.kind {
             ScsiKind::Virtio => vec![("channels", self.channels.is_some())],
             ScsiKind::Vmbus => vec![
                 ("queues", self.queues.is_some()),
@@ -225,12 +236,13 @@ impl Scsi {
                 ("protection", self.protection),
             ],
         };
+        given.extend(self.keys_of_other_vmbus_kinds());
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((key, _)) => Err(ConfigError(format!(
                 "scsi: {}: a controller of this kind has no {key}; leave it out",
                 self.id
             ))),
-            None => Ok(()),
+            None => self.check_vmbus(),
         }
     }
 
@@ -248,10 +260,10 @@ impl Scsi {
     pub fn highest(&self) -> (u16, u16) {
         match self.kind {
             ScsiKind::Virtio => (self.max_target.unwrap_or(u8::MAX.into()), u16::MAX),
-            ScsiKind::Vmbus => (
-                u16::from(storvsp::TARGETS).saturating_sub(1),
-                u16::from(storvsp::LUNS).saturating_sub(1),
-            ),
+            ScsiKind::Vmbus => {
+                let (targets, luns) = self.vmbus_device().room();
+                (targets.saturating_sub(1), luns.saturating_sub(1))
+            }
             ScsiKind::Pvscsi => (self.targets().saturating_sub(1), 0),
         }
     }
@@ -272,6 +284,13 @@ impl Scsi {
         let (highest, _) = self.highest();
         if u16::from(target) <= highest {
             return Ok(());
+        }
+        if self.is_ide() {
+            return Err(ConfigError(format!(
+                "{what}: target={target}: an IDE controller has target 0 only; to be disk 1 for \
+                 the guest, {} takes position=1",
+                self.id
+            )));
         }
         Err(ConfigError(format!(
             "{what}: target={target}: guests look no further than max_target={highest} of {}; \

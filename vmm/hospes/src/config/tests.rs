@@ -159,6 +159,43 @@ fn a_machine_of_hyper_v_has_disks_on_vmbus() {
 }
 
 #[test]
+fn an_ide_controller_has_one_unit() {
+    let ide = |disk: Value, more: Value| {
+        let mut value = hyperv(json!({"kind": "ide"}), disk);
+        let more = more.as_object().unwrap().clone();
+        value.as_object_mut().unwrap().extend(more);
+        machine(value).unwrap().check().map_err(|error| error.0)
+    };
+    ide(json!({}), json!({})).unwrap();
+    ide(json!({}), json!({"disk": [], "cdrom": [{"on": "v"}]})).unwrap();
+    for (disk, more) in [
+        (json!({"path": "%d", "count": 2}), json!({})),
+        (json!({}), json!({"cdrom": [{"on": "v"}]})),
+        (json!({}), json!({"disk": []})),
+    ] {
+        assert!(ide(disk, more).unwrap_err().contains("exactly one"));
+    }
+    let error = ide(json!({"target": 1}), json!({})).unwrap_err();
+    assert!(error.contains("position=1"), "{error}");
+}
+
+#[test]
+fn a_port_of_fibre_channel_has_two_paths_of_targets() {
+    let port = |target: u8| {
+        let value = hyperv(
+            json!({"kind": "fc", "channels": 4}),
+            json!({"target": target}),
+        );
+        machine(value).unwrap().check()
+    };
+    port(255).unwrap();
+    let scsi = hyperv(json!({"kind": "scsi"}), json!({"target": 16}));
+    assert!(machine(scsi).unwrap().check().is_err());
+    let unknown = hyperv(json!({"kind": "sas"}), json!({}));
+    assert!(machine(unknown).unwrap_err().contains("sas"));
+}
+
+#[test]
 fn controllers_of_vmware_go_with_any_personality() {
     for personality in ["kvm", "vmware", "hyperv"] {
         let value = json!({
@@ -197,6 +234,10 @@ fn keys_and_fields_are_the_same() {
         max_sectors: Some(1),
         cmd_per_lun: Some(1),
         max_target: Some(1),
+        vmbus_kind: Some(VmbusKind::Fc),
+        wwpn: Some(WorldWideName(1)),
+        wwnn: Some(WorldWideName(2)),
+        position: Some(0),
         aio: hospes_scsi::AioMode::Sync,
         protection: true,
     };

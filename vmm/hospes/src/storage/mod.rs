@@ -21,7 +21,7 @@ use hospes_device::memory::GuestMemory;
 use hospes_scsi::{Drive, DriveError, Target, UnitAddress};
 use serde_json::{Map, Value};
 
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, VmbusKind};
 use crate::refusal::Refusal;
 use transport::Transport;
 use unit::{Entry, Unit};
@@ -114,7 +114,11 @@ impl Controller {
     pub fn kind(&self) -> &'static str {
         match self.transport {
             Transport::Virtio { .. } => "virtio-scsi",
-            Transport::Vmbus(_) => "storvsp",
+            Transport::Vmbus(_) => match self.config.vmbus() {
+                Some(VmbusKind::Fc) => "storvsp-fc",
+                Some(VmbusKind::Ide) => "storvsp-ide",
+                _ => "storvsp",
+            },
             Transport::Pvscsi(_) => "pvscsi",
         }
     }
@@ -192,6 +196,12 @@ impl Controller {
     fn check_number(&self, at: UnitAddress) -> Result<(), String> {
         let (target, lun) = self.config.highest();
         let id = &self.config.id;
+        if self.config.is_ide() && at.lun > lun {
+            return Err(format!(
+                "lun={}: {id} is IDE, which has unit 0 only",
+                at.lun
+            ));
+        }
         if at.lun > lun {
             return Err(format!(
                 "lun={}: guests look no further than {lun} on {id}; use another target",
@@ -212,12 +222,28 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if there is no such unit.
+    /// A [`Refusal`] if there is no such unit, or it stays.
     pub fn remove(&self, at: UnitAddress) -> Result<(), Refusal> {
         self.unit(at)?;
+        self.check_changeable()?;
         self.target.remove(at).map_err(Refusal::unknown)?;
         self.lock().remove(&at);
         self.transport.unit_removed(at);
+        Ok(())
+    }
+
+    /// Whether it, and its units, may come and go while the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that says why not.
+    pub fn check_changeable(&self) -> Result<(), Refusal> {
+        if self.config.is_ide() {
+            return Err(Refusal::conflict(format!(
+                "{}: IDE does not change while the guest runs; use a controller of another kind",
+                self.id()
+            )));
+        }
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use hospes_virtio::transport::VirtioPci;
 use hospes_vmbus::storvsp::{self, Storvsp};
 use serde_json::Value;
 
-use crate::config::{self, ScsiKind};
+use crate::config::{self, ScsiKind, VmbusKind};
 use crate::refusal::Refusal;
 use crate::storage::fault::{Faultless, Faulty};
 use crate::storage::Parts;
@@ -138,9 +138,14 @@ fn pvscsi_settings(scsi: &config::Scsi) -> hospes_pvscsi::Config {
 
 fn vmbus_settings(scsi: &config::Scsi, cpus: u8) -> storvsp::Config {
     let sectors = |sectors: u32| sectors.saturating_mul(SECTOR);
+    let channels = match scsi.vmbus() {
+        Some(VmbusKind::Ide) => 1,
+        _ => scsi.channels.unwrap_or(u16::from(cpus)),
+    };
     storvsp::Config {
         name: scsi.id.clone(),
-        channels: scsi.channels.unwrap_or(u16::from(cpus)),
+        kind: scsi.vmbus_device(),
+        channels,
         max_transfer: scsi.max_sectors.map_or(storvsp::DEFAULT_TRANSFER, sectors),
         aio: scsi.aio,
     }

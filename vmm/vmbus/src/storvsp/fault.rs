@@ -27,7 +27,8 @@ use protocol::storvsp::outcome::{answer, Ending};
 use protocol::storvsp::packet::Properties;
 use protocol::storvsp::{Operation, Packet, ScsiRequest};
 
-use super::request::{unit_of, Request};
+use super::request::Request;
+use super::Kind;
 pub(super) use wrong::Wrong;
 
 /// Commands that are kept at most: fewer than a channel may owe answers for, as
@@ -80,11 +81,11 @@ impl Faulty {
     }
 
     /// What is to happen to a request; `None` is nothing.
-    pub(super) fn fate(self: &Arc<Self>, channel: u16, packet: &Packet) -> Option<Box<Fate>> {
+    pub(super) fn fate(self: &Arc<Self>, about: &About) -> Option<Box<Fate>> {
         if !self.faults.is_armed() {
             return None;
         }
-        let effects = self.faults.pick(&about(channel, packet), |_| true);
+        let effects = self.faults.pick(about, |_| true);
         if effects.is_empty() {
             return None;
         }
@@ -182,17 +183,21 @@ impl Instead {
     }
 }
 
-fn about(channel: u16, packet: &Packet) -> About {
-    let operation = packet.operation();
-    let mut about = About {
-        channel,
-        operation: Some(operation),
-        ..About::default()
-    };
-    if operation == Operation::EXECUTE_SRB {
-        let request: ScsiRequest = packet.get();
-        about.unit = unit_of(request.address()).map(|at| (at.target, at.lun));
-        about.opcode = request.cdb_or_sense.first().copied();
+impl About {
+    /// What is known of a request on a channel of such a controller.
+    pub(super) fn request(controller: &Kind, channel: u16, packet: &Packet) -> Self {
+        let operation = packet.operation();
+        let mut about = Self {
+            channel,
+            operation: Some(operation),
+            ..Self::default()
+        };
+        if operation == Operation::EXECUTE_SRB {
+            let request: ScsiRequest = packet.get();
+            let unit = controller.unit_of(request.address());
+            about.unit = unit.map(|at| (at.target, at.lun));
+            about.opcode = request.cdb_or_sense.first().copied();
+        }
+        about
     }
-    about
 }

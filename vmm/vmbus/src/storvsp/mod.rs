@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A SCSI controller of Hyper-V in front of a SCSI target.
+//! A controller of Hyper-V for SCSI, Fibre Channel or IDE in front of a SCSI target.
 //!
 //! | module | what |
 //! |---|---|
 //! | `port` | the device's end of an open channel: answers, and what is owed |
 //! | `service` | what the thread of a channel does |
+//! | `kind` | which of them it is, and where its units are |
 //! | `request` | a command on its way to the target and back |
 //! | [`fault`] | what it does wrong when it is told to |
 //! | `resets` | the thread that waits for what a reset ends |
@@ -21,12 +22,13 @@
 //!   for room.
 //! - **Nothing is unbounded.** A channel takes no more from its ring while it owes
 //!   [`MAX_IN_FLIGHT`] answers.
-//! - **Addresses.** Path and target of the guest are one target id here:
-//!   two targets a path, eight paths.
+//! - **Names.** A Fibre Channel controller has two ports, of which one is in use;
+//!   which one changes only when that is asked for, as a fault.
 
 pub mod fault;
 #[cfg(feature = "fuzzing")]
 pub mod here;
+mod kind;
 mod port;
 mod request;
 mod resets;
@@ -36,20 +38,22 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hospes_device::counters::{Counted, Counter};
 use hospes_device::worker::Worker;
 use hospes_scsi::{AioMode, Queue, Target, UnitAddress};
-use protocol::storvsp::packet::Properties;
-use protocol::storvsp::{Operation, MAX_LUNS, MAX_PATHS, MAX_TARGETS};
-use protocol::vmbus::{class, Guid};
+use protocol::storvsp::packet::{Properties, WorldWideNames};
+use protocol::storvsp::Operation;
+use protocol::vmbus::Guid;
 use serde::Serialize;
 use serde_json::{json, Value};
 
 use crate::channel::{Channel, MoreChannels};
 use crate::device::{Device, Identity, Opening};
 use fault::Faulty;
+pub use kind::Kind;
 use port::{Port, Record};
 use resets::Resets;
 use service::ChannelService;
@@ -65,16 +69,13 @@ pub const DEFAULT_TRANSFER: u32 = 1 << 20;
 /// Most that a packet can name the pages of.
 pub const MAX_TRANSFER: u32 = 32 << 20;
 
-/// Target ids that guests look for.
-pub const TARGETS: u8 = MAX_TARGETS * MAX_PATHS;
-/// Logical unit numbers that guests look for.
-pub const LUNS: u8 = MAX_LUNS;
-
 /// What a user chooses about a controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Its name.
     pub name: String,
+    /// What it is.
+    pub kind: Kind,
     /// Most channels, 1 to [`MAX_CHANNELS`].
     pub channels: u16,
     /// Most bytes of data of a command.
@@ -97,7 +98,6 @@ struct Counters {
 /// A controller.
 pub struct Storvsp {
     config: Config,
-    instance: Guid,
     shared: Arc<Shared>,
     running: Mutex<Running>,
 }
@@ -105,6 +105,9 @@ pub struct Storvsp {
 /// What the threads of a controller have in common.
 struct Shared {
     name: String,
+    kind: Kind,
+    /// Whether the secondary port is the one in use.
+    is_secondary: AtomicBool,
     properties: Properties,
     target: Arc<Target>,
     /// The target's queue for each channel.
@@ -116,6 +119,23 @@ struct Shared {
 }
 
 impl Shared {
+    /// The names of a Fibre Channel controller.
+    fn names(&self) -> Option<WorldWideNames> {
+        let Kind::FibreChannel(mut names) = self.kind else {
+            return None;
+        };
+        if self.is_secondary.load(Ordering::Relaxed) {
+            names.primary_active = 0;
+        }
+        Some(names)
+    }
+
+    /// Puts the other port in use, and returns the names, if it has any.
+    fn switch_ports(&self) -> Option<WorldWideNames> {
+        self.is_secondary.fetch_xor(true, Ordering::Relaxed);
+        self.names()
+    }
+
     /// Ends what is kept or waits, when a channel was closed, and waits for the rest.
     fn settle(&self, index: u16, port: &Port) {
         if index == 0 {
@@ -164,6 +184,8 @@ impl Storvsp {
         let more = config.channels.saturating_sub(1);
         let shared = Shared {
             name: config.name.clone(),
+            kind: config.kind,
+            is_secondary: AtomicBool::new(false),
             properties: Properties::new(more, config.max_transfer),
             lanes: (0..config.channels).map(|_| target.queue()).collect(),
             records: (0..config.channels).map(|_| Arc::default()).collect(),
@@ -174,7 +196,6 @@ impl Storvsp {
         };
         Ok(Arc::new(Self {
             config: config.clone(),
-            instance: instance_of(&config.name),
             shared: Arc::new(shared),
             running: Mutex::default(),
         }))
@@ -278,10 +299,7 @@ impl Device for Storvsp {
     }
 
     fn identity(&self) -> Identity {
-        Identity {
-            class: class::SCSI,
-            instance: self.instance,
-        }
+        self.config.kind.identity(&self.config.name)
     }
 
     fn opening(&self, index: u16) -> Opening {

@@ -216,13 +216,13 @@ impl Port {
 
     /// Says something to the guest, whether it can hear it or not, unless much waits
     /// to be said.
-    pub(super) fn say(&self, operation: Operation) {
+    pub(super) fn say(&self, packet: &Packet) {
         let header = Header::notice(Kind::IN_BAND, TRANSACTION_UNSOLICITED);
         let mut state = self.lock();
         if state.backlog.len() >= MAX_IN_FLIGHT {
             return;
         }
-        let signal = self.write(&mut state, header, &Packet::notice(operation), None);
+        let signal = self.write(&mut state, header, packet, None);
         drop(state);
         self.signal(signal);
     }

@@ -8,24 +8,23 @@
 use std::sync::Arc;
 
 use hospes_device::memory::{GuestMemory, MemoryError, Segment, SgList};
-use hospes_scsi::{
-    CdbBytes, Command, Outcome, ProtectionBuffers, Response, TaskAttribute, UnitAddress,
-};
+use hospes_scsi::{CdbBytes, Command, Outcome, ProtectionBuffers, Response, TaskAttribute};
 use protocol::scsi::lun::Lun;
 use protocol::scsi::opcode;
 use protocol::scsi::sense::{asc, Format, Sense, SenseKey};
 use protocol::scsi::status;
 use protocol::storvsp::outcome::{answer, Ending};
 use protocol::storvsp::request::{
-    Address, BadRequest, Command as GuestCommand, QUEUE_ACTION_HEAD, QUEUE_ACTION_ORDERED,
+    BadRequest, Command as GuestCommand, QUEUE_ACTION_HEAD, QUEUE_ACTION_ORDERED,
 };
-use protocol::storvsp::{packet, Direction, Packet, ScsiRequest, MAX_PATHS, MAX_TARGETS};
+use protocol::storvsp::{packet, Direction, Packet, ScsiRequest};
 use protocol::vmbus::packet::Data;
 use thiserror::Error;
 use vm_memory::GuestAddress;
 
 use super::fault::{Fate, Instead, Wrong};
 use super::port::Port;
+use super::Kind;
 
 /// What INQUIRY says of a target that does not exist: nothing can be there (SPC-5,
 /// section 6.6.2). The rest is zero.
@@ -87,6 +86,7 @@ impl Request {
     /// The command for the target; `None` if it is for a unit that cannot be there.
     pub(super) fn command(
         &mut self,
+        kind: &Kind,
         memory: &GuestMemory,
         data: &Data<'_>,
     ) -> Result<Option<Command>, Malformed> {
@@ -100,7 +100,7 @@ impl Request {
             Some(&opcode::REPORT_LUNS) => Some((list.clone(), &NO_UNITS)),
             _ => None,
         };
-        let Some(at) = unit_of(command.address) else {
+        let Some(at) = kind.unit_of(command.address) else {
             return Ok(None);
         };
         let (data_out, data_in) = match command.direction {
@@ -175,16 +175,6 @@ impl Request {
         packet.set(&answer(&self.request, ending));
         self.port.finish(self.transaction, &packet, self.wrong);
     }
-}
-
-/// The unit that an address names, if guests may have one there.
-pub(super) fn unit_of(address: Address) -> Option<UnitAddress> {
-    let is_possible = address.path < MAX_PATHS && address.target < MAX_TARGETS;
-    let target = address.path.saturating_mul(MAX_TARGETS);
-    is_possible.then(|| UnitAddress {
-        target: target.saturating_add(address.target),
-        lun: address.lun.into(),
-    })
 }
 
 /// The first `len` bytes of a packet's buffers.

@@ -17,7 +17,6 @@ use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
 use super::fault::Fate;
 use super::port::Port;
-use super::request::unit_of;
 use super::Shared;
 
 /// A reset that an answer is owed for.
@@ -106,7 +105,7 @@ impl Reset {
             shared.faulty.release();
             return status::SUCCESS;
         }
-        let Some(at) = unit_of(self.request.address()) else {
+        let Some(at) = shared.kind.unit_of(self.request.address()) else {
             return status::INVALID_PARAMETER;
         };
         let function = TaskFunction::LunReset {

@@ -18,7 +18,7 @@ use protocol::storvsp::{Operation, Packet, ScsiRequest, Version};
 use protocol::vmbus::packet::{Data, Packet as ChannelPacket};
 use protocol::vmbus::ring::Consumer;
 
-use super::fault::{Fate, Instead};
+use super::fault::{About, Fate, Instead};
 use super::port::Port;
 use super::request::Request;
 use super::resets::Reset;
@@ -60,7 +60,7 @@ impl ChannelService {
         more: MoreChannels,
     ) -> Self {
         let server = match index {
-            0 => Server::new(Version::V6_2, shared.properties, None),
+            0 => Server::new(Version::V6_2, shared.properties, shared.names()),
             _ => Server::sub_channel(),
         };
         // A reference count of its own, which no other channel's commands touch.
@@ -148,7 +148,8 @@ impl ChannelService {
         let Some(request) = Packet::parse(packet.payload) else {
             return self.refuse(transaction, "it is too short");
         };
-        let fate = self.shared.faulty.fate(self.index, &request);
+        let about = About::request(&self.shared.kind, self.index, &request);
+        let fate = self.shared.faulty.fate(&about);
         if request.operation() != Operation::EXECUTE_SRB {
             match fate.as_ref().map(|fate| (fate.is_dropped, fate.instead)) {
                 Some((true, _)) => return,
@@ -204,7 +205,7 @@ impl ChannelService {
     ) {
         self.port.record.counters.commands.inc();
         let mut request = Request::begin(self.port.clone(), transaction, request);
-        match request.command(&self.memory, data) {
+        match request.command(&self.shared.kind, &self.memory, data) {
             Ok(Some(command)) => match fate {
                 None => self.submit(request, command, Duration::ZERO),
                 Some(fate) => self.submit_wrongly(request, command, *fate),

@@ -3,6 +3,7 @@
 //! The controller against a model of its driver.
 
 mod faults;
+mod kinds;
 
 use std::fs;
 
@@ -14,7 +15,7 @@ use protocol::storvsp::request::Address;
 use protocol::storvsp::{Direction, Packet, ScsiRequest, Version, TRANSACTION_RESET};
 use protocol::vmbus::gpa::{RangeHeader, Ranges};
 use protocol::vmbus::message::{ChannelRelid, Kind as MessageKind, Message, Offer};
-use protocol::vmbus::packet::{Data, Header, Kind, Packet as ChannelPacket};
+use protocol::vmbus::packet::{Data, Header, Kind as PacketKind, Packet as ChannelPacket};
 use protocol::vmbus::ring::{Consumer, Producer, PushError};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::tempfile::TempFile;
@@ -75,8 +76,8 @@ impl Driver {
         let len = whole.encode(&mut bytes).unwrap();
         let header = Header::request(
             match data {
-                Data::InBand => Kind::IN_BAND,
-                _ => Kind::GPA_DIRECT,
+                Data::InBand => PacketKind::IN_BAND,
+                _ => PacketKind::GPA_DIRECT,
             },
             transaction,
         );
@@ -94,7 +95,7 @@ impl Driver {
     }
 
     /// What has come, if anything has: type, transaction id and packet.
-    fn poll(&mut self, guest: &Guest) -> Option<(Kind, u64, Packet)> {
+    fn poll(&mut self, guest: &Guest) -> Option<(PacketKind, u64, Packet)> {
         let mut bytes = [0; 64];
         let incoming = self.to_guest.next().unwrap()?;
         assert_eq!(incoming.copy_payload(&mut bytes), 64);
@@ -103,11 +104,11 @@ impl Driver {
             guest.signal(&self.offer);
         }
         let packet = Packet::parse(&bytes).unwrap();
-        let kind = Kind(descriptor.kind.get());
+        let kind = PacketKind(descriptor.kind.get());
         Some((kind, descriptor.transaction_id.get(), packet))
     }
 
-    fn receive(&mut self, guest: &Guest) -> (Kind, u64, Packet) {
+    fn receive(&mut self, guest: &Guest) -> (PacketKind, u64, Packet) {
         wait_for(|| self.poll(guest))
     }
 }
@@ -115,6 +116,7 @@ impl Driver {
 fn config(channels: u16) -> Config {
     Config {
         name: "s0".to_owned(),
+        kind: Kind::Scsi,
         channels,
         max_transfer: DEFAULT_TRANSFER,
         aio: AioMode::Auto,
@@ -134,6 +136,10 @@ fn disk(latency_ms: u64) -> (TempFile, Disk) {
 impl Rig {
     /// With a disk at 0:0, and a slow one at 0:1.
     fn new(channels: u16) -> Self {
+        Self::of(&config(channels))
+    }
+
+    fn of(config: &Config) -> Self {
         let target = Target::new();
         let mut files = Vec::new();
         for (lun, latency) in [(0, 0), (1, 20)] {
@@ -142,7 +148,7 @@ impl Rig {
             target.add(at, Box::new(disk)).unwrap();
             files.push(file);
         }
-        let device = Storvsp::new(&config(channels), target).unwrap();
+        let device = Storvsp::new(config, target).unwrap();
         let offered = device.clone();
         let (mut guest, offers) = Guest::connected_to(|bus| bus.offer(offered));
         let driver = Driver::open(&mut guest, &offers[0], RINGS[0]);
@@ -163,12 +169,16 @@ impl Rig {
     }
 
     fn handshake(&mut self) -> Agreed {
-        let mut handshake = Handshake::new(Controller::Plain, &Version::LINUX, 3);
+        let controller = match self.device.config.kind {
+            Kind::FibreChannel(_) => Controller::FibreChannel,
+            _ => Controller::Plain,
+        };
+        let mut handshake = Handshake::new(controller, &Version::LINUX, 3);
         while let Some(request) = handshake.request() {
             let sent = self.driver.send(&self.guest, 7, Data::InBand, &request);
             assert!(sent);
             let (kind, transaction, packet) = self.driver.receive(&self.guest);
-            assert_eq!((kind, transaction), (Kind::COMPLETION, 7));
+            assert_eq!((kind, transaction), (PacketKind::COMPLETION, 7));
             handshake.answer(&packet).unwrap();
         }
         handshake.agreed().unwrap()
@@ -190,7 +200,7 @@ impl Rig {
     fn execute(&mut self, lun: u8, cdb: &[u8], direction: Direction, len: u32) -> ScsiRequest {
         self.submit(9, lun, cdb, direction, len);
         let (kind, transaction, packet) = self.driver.receive(&self.guest);
-        assert_eq!((kind, transaction), (Kind::COMPLETION, 9));
+        assert_eq!((kind, transaction), (PacketKind::COMPLETION, 9));
         assert!(packet.is_success());
         packet.get()
     }
@@ -331,7 +341,7 @@ fn commands_that_make_no_sense_are_answered() {
     // A list of ranges that is cut off.
     let packet = Packet::with(Operation::EXECUTE_SRB, &good);
     let extension = [0_u8, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
-    let header = Header::request(Kind::GPA_DIRECT, 5);
+    let header = Header::request(PacketKind::GPA_DIRECT, 5);
     let sent = rig
         .driver
         .to_host
@@ -349,7 +359,7 @@ fn commands_that_make_no_sense_are_answered() {
     let sent = rig
         .driver
         .to_host
-        .send(Header::request(Kind::IN_BAND, 8), &[], &[&[0; 8]]);
+        .send(Header::request(PacketKind::IN_BAND, 8), &[], &[&[0; 8]]);
     assert!(sent.unwrap().is_needed());
     rig.guest.signal(&rig.driver.offer);
     let (_, transaction, packet) = rig.driver.receive(&rig.guest);
@@ -464,7 +474,7 @@ fn the_guest_hears_of_units_that_come_and_go() {
     ] {
         tell(&rig.device, at);
         let (kind, transaction, packet) = rig.driver.receive(&rig.guest);
-        assert_eq!((kind, transaction), (Kind::IN_BAND, 0));
+        assert_eq!((kind, transaction), (PacketKind::IN_BAND, 0));
         assert_eq!(packet.operation(), expected);
     }
 }

@@ -81,7 +81,10 @@ pub const FAULT: Object = Object {
         number("sub_channels", "properties: most sub-channels"),
         number("max_transfer", "properties: most bytes of data"),
         number("number", "events, notices: how many"),
-        number("notice", "notices: operation [default 11]"),
+        number(
+            "notice",
+            "notices: operation [default 11]; 12 puts the other port of kind=fc in use",
+        ),
         switch("rescind", "open: take the device away instead"),
         number("event", "events: event field"),
         number("reason", "events: reason field"),

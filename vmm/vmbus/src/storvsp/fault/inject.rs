@@ -3,7 +3,7 @@
 //! Telling a controller what to do wrong.
 
 use hospes_device::fault::{self, FaultError};
-use protocol::storvsp::Operation;
+use protocol::storvsp::{Operation, Packet};
 
 use super::FaultKind;
 use crate::storvsp::Storvsp;
@@ -59,7 +59,13 @@ impl Storvsp {
         let running = self.running();
         let channel = running.channels.get(&0).ok_or(NOT_OPEN)?;
         for _ in 0..number {
-            channel.port.say(operation);
+            let mut packet = Packet::notice(operation);
+            if operation == Operation::FCHBA_DATA {
+                if let Some(names) = self.shared.switch_ports() {
+                    packet.set(&names);
+                }
+            }
+            channel.port.say(&packet);
         }
         Ok(())
     }

@@ -121,7 +121,8 @@ pub enum FaultKind {
         /// How many.
         #[serde(default = "one")]
         number: u16,
-        /// The operation; 11 is ENUMERATE_BUS.
+        /// The operation; 11 is ENUMERATE_BUS. With 12, FCHBA_DATA, the other port of a Fibre
+        /// Channel controller is in use from then on.
         #[serde(default = "enumerate_bus")]
         notice: u32,
     },

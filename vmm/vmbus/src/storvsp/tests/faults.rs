@@ -283,7 +283,7 @@ fn notices_come_in_any_number() {
     rig.inject(json!({"kind": "notices", "number": 600, "notice": 99}));
     for _ in 0..600 {
         let (kind, transaction, packet) = rig.driver.receive(&rig.guest);
-        assert_eq!((kind, transaction), (Kind::IN_BAND, 0));
+        assert_eq!((kind, transaction), (PacketKind::IN_BAND, 0));
         assert_eq!(packet.operation(), Operation(99));
     }
     rig.close();
