@@ -31,6 +31,7 @@ mod resource;
 mod ring;
 mod rings;
 pub(crate) mod root;
+mod siblings;
 mod statics;
 mod view;
 

@@ -70,8 +70,11 @@ impl Table {
         if !RELIDS.set(channel.relid_now(), channel) {
             return Err(EEXIST);
         }
-        let result = self.channels.push(channel, GFP_KERNEL);
-        Ok(result?)
+        self.channels.push(channel, GFP_KERNEL)?;
+        if let Some(primary) = channel.primary() {
+            channel.join(primary);
+        }
+        Ok(())
     }
 
     /// Takes a channel out, with its number and its processor. Says whether it was there: then it
@@ -83,6 +86,7 @@ impl Table {
         if self.channels.remove(at).is_err() {
             return false;
         }
+        channel.part();
         RELIDS.clear(channel.relid_now());
         if channel.is_fast() {
             self.give_back_cpu(channel.cpu());

@@ -87,7 +87,11 @@ impl Channel {
                 static_lock_class!(),
             );
             for ring in [&raw mut (*raw).inbound, &raw mut (*raw).outbound] {
-                init_mutex(&raw mut (*ring).ring_buffer_mutex);
+                init_mutex(
+                    &raw mut (*ring).ring_buffer_mutex,
+                    c"vmbus_channel::ring_buffer_mutex",
+                    static_lock_class!(),
+                );
                 init_spinlock(
                     &raw mut (*ring).ring_lock,
                     c"vmbus_channel::ring_lock",

@@ -5,7 +5,6 @@
 use super::bindings;
 use kernel::{
     prelude::*,
-    static_lock_class,
     sync::LockClassKey, //
 };
 
@@ -28,13 +27,11 @@ pub(super) unsafe fn init_spinlock(
 /// # Safety
 ///
 /// As for [`init_spinlock`].
-pub(super) unsafe fn init_mutex(lock: *mut bindings::mutex) {
+pub(super) unsafe fn init_mutex(
+    lock: *mut bindings::mutex,
+    name: &'static CStr,
+    class: Pin<&'static LockClassKey>,
+) {
     // SAFETY: As above.
-    unsafe {
-        bindings::__mutex_init(
-            lock,
-            c"hv_vmbus::ring".as_char_ptr(),
-            static_lock_class!().as_ptr(),
-        );
-    }
+    unsafe { bindings::__mutex_init(lock, name.as_char_ptr(), class.as_ptr()) };
 }

@@ -4,6 +4,7 @@
 
 use super::{
     directory::DIRECTORIES,
+    statics::CONNECTION,
     Driver, //
 };
 use crate::device::mmio::Broker;
@@ -34,6 +35,7 @@ pub(crate) fn init() {
             ADDED.init();
             BROKER.init();
             DIRECTORIES.init();
+            CONNECTION.init();
         }
     }
 }

@@ -3,11 +3,12 @@
 //! The variables that this module exports, and the tables behind them.
 //!
 //! `drivers/hv/hyperv_vmbus.h` declares them for the few drivers that include it: `uio_hv_generic`
-//! reads the pages of `vmbus_connection` and the table of classes, `mshv_vtl` the pages of
-//! `hv_context`. What they do not read is not kept here.
+//! reads the pages of `vmbus_connection` and the table of classes, and takes the mutex that is there;
+//! `mshv_vtl` reads the pages of `hv_context`. What is behind that is not kept here.
 
 use super::{
     bindings,
+    lock::init_mutex,
     Channel, //
 };
 use core::{
@@ -20,6 +21,7 @@ use core::{
     }, //
 };
 use guest::hyperv::page::SharedPage;
+use kernel::static_lock_class;
 use protocol::vmbus::{
     class::{
         self,
@@ -45,7 +47,7 @@ pub(crate) fn set_version(version: Option<Version>) {
     vmbus_proto_version.store(version.map_or(0, |version| version.0), Ordering::Relaxed);
 }
 
-/// The beginning of `struct vmbus_connection`.
+/// The beginning of `struct vmbus_connection`. Its lists and its spinlock are for nobody.
 #[repr(C)]
 pub(crate) struct Connection {
     msg_conn_id: u32,
@@ -57,9 +59,14 @@ pub(crate) struct Connection {
     send_int_page: UnsafeCell<*mut u8>,
     recv_int_page: UnsafeCell<*mut u8>,
     monitor_pages: UnsafeCell<[*mut u8; 2]>,
+    chn_msg_list: MaybeUninit<bindings::list_head>,
+    channelmsg_lock: MaybeUninit<bindings::spinlock_t>,
+    chn_list: MaybeUninit<bindings::list_head>,
+    channel_mutex: UnsafeCell<MaybeUninit<bindings::mutex>>,
 }
 
-// SAFETY: The pointers change only while there is no channel; the pages are accessed atomically.
+// SAFETY: The pointers change only while there is no channel; the pages are accessed atomically. The
+// mutex is one.
 unsafe impl Sync for Connection {}
 
 /// What the host has been told of.
@@ -74,6 +81,10 @@ pub(crate) static CONNECTION: Connection = Connection {
     send_int_page: UnsafeCell::new(ptr::null_mut()),
     recv_int_page: UnsafeCell::new(ptr::null_mut()),
     monitor_pages: UnsafeCell::new([ptr::null_mut(); 2]),
+    chn_msg_list: MaybeUninit::zeroed(),
+    channelmsg_lock: MaybeUninit::zeroed(),
+    chn_list: MaybeUninit::zeroed(),
+    channel_mutex: UnsafeCell::new(MaybeUninit::zeroed()),
 };
 
 /// Bytes of each half of the interrupt page.
@@ -82,6 +93,27 @@ const HALF_PAGE: usize = 2048;
 const TRIGGER_GROUPS: usize = 8;
 
 impl Connection {
+    /// Makes the mutex.
+    ///
+    /// # Safety
+    ///
+    /// Once, before there is a channel or a driver.
+    pub(super) unsafe fn init(&self) {
+        let class = static_lock_class!();
+        // SAFETY: By the safety requirement.
+        unsafe { init_mutex(self.channel_mutex.get().cast(), c"vmbus_connection", class) };
+    }
+
+    /// Calls `f` with the mutex held. It must not sleep for long.
+    pub(super) fn with_lists(&self, f: impl FnOnce()) {
+        let mutex = self.channel_mutex.get().cast();
+        // SAFETY: Made before there was a channel.
+        unsafe { bindings::mutex_lock(mutex) };
+        f();
+        // SAFETY: Locked above.
+        unsafe { bindings::mutex_unlock(mutex) };
+    }
+
     /// Sets the pages, or none. There must be no channel.
     ///
     /// # Safety
