@@ -124,6 +124,7 @@ extern "C" fn probe_callback(raw: *mut bindings::device) -> c_int {
             unsafe { driver.probe(device) }
         });
         probed.inspect_err(|error| {
+            device.channel().forget_driver();
             let name = device.channel().instance();
             pr_err!(
                 "probe failed for device {} ({})\n",
@@ -140,6 +141,7 @@ extern "C" fn remove_callback(device: *mut bindings::device) {
     unsafe {
         if let (device, Some(driver)) = bound(device) {
             driver.remove(device);
+            device.channel().forget_driver();
         }
     }
 }

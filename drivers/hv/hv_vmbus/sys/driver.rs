@@ -6,12 +6,16 @@ use super::{
     bindings,
     bus_type,
     root,
+    Channel,
     Device, //
 };
 use crate::device::matching;
 use core::{
     iter,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     error::to_result,
@@ -131,7 +135,7 @@ impl Driver {
         // SAFETY: Valid by the type invariant.
         let probe = unsafe { (*self.as_raw()).probe }.ok_or(ENODEV)?;
         let id = matching::id(device, self);
-        let id = id.as_ref().map_or(core::ptr::null(), |id| &raw const id.0);
+        let id = id.as_ref().map_or(ptr::null(), |id| &raw const id.0);
         // SAFETY: By the safety requirement. The id is there during the call, which is how long
         // drivers look at it.
         to_result(unsafe { probe(device.as_raw(), id) })
@@ -177,6 +181,26 @@ impl Driver {
         let resume = unsafe { (*self.as_raw()).resume }.ok_or(EOPNOTSUPP)?;
         // SAFETY: By the safety requirement.
         to_result(unsafe { resume(device.as_raw()) })
+    }
+}
+
+impl Channel {
+    /// Takes back what a driver has set of a first channel, so that the next one finds it as it was
+    /// offered, and nobody calls a module that has gone.
+    pub(super) fn forget_driver(self) {
+        let raw = self.as_raw();
+        // SAFETY: A valid channel, which has no driver any more and was closed by the last.
+        unsafe {
+            (*raw).callback_mode = bindings::vmbus_channel_hv_callback_mode_HV_CALL_BATCHED;
+            ptr::write_volatile(&raw mut (*raw).chn_rescind_callback, None);
+            ptr::write_volatile(&raw mut (*raw).sc_creation_callback, None);
+            (*raw).change_target_cpu_callback = None;
+            (*raw).next_request_id_callback = None;
+            (*raw).request_addr_callback = None;
+            (*raw).rqstor_size = 0;
+            (*raw).max_pkt_size = 0;
+            (*raw).low_latency = false;
+        }
     }
 }
 

@@ -124,12 +124,13 @@ impl Channel {
         unsafe { ptr::write(&raw mut (*self.as_raw()).ringbuffer_gpadlhandle, gpadl) };
     }
 
-    /// Maps both rings, empty.
+    /// Maps both rings, empty. Those of a channel that was only disconnected still are.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn map_rings(self) -> Result {
+        self.unmap_rings();
         let raw = self.as_raw();
         // SAFETY: A valid channel that has rings, which nobody uses yet.
         unsafe {
