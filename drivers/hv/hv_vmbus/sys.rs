@@ -33,6 +33,7 @@ mod rings;
 pub(crate) mod root;
 mod siblings;
 mod statics;
+pub(crate) mod trace;
 mod view;
 
 pub(crate) use channel::{

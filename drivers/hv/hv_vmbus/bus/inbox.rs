@@ -14,7 +14,10 @@ use super::{
     },
     Bus, //
 };
-use crate::sys::interrupt::SOURCE;
+use crate::sys::{
+    interrupt::SOURCE,
+    trace, //
+};
 use guest::hyperv::{
     page::Memory,
     synic::Owner, //
@@ -42,6 +45,7 @@ pub(crate) fn take_message(page: Memory<'_>, owner: Owner) -> bool {
     let kind = match slot.peek() {
         Ok(None) => return true,
         Ok(Some(message)) => {
+            trace::seen(message.payload());
             if message.kind() == KIND_CHANNEL && bus.dispatch(message.payload()).is_err() {
                 return false;
             }
@@ -78,7 +82,10 @@ impl Bus {
             Message::AllOffersDelivered => self.all_offered.complete_all(),
             Message::UnloadResponse => self.unloaded.complete_all(),
             Message::Unknown(Kind::TL_CONNECT_RESULT, _) => {}
-            other => self.take_answer(&other),
+            other => {
+                trace::handled(other.kind(), payload);
+                self.take_answer(&other);
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::{
     bus,
     Bus, //
 };
+use crate::sys::trace;
 use core::sync::atomic::Ordering;
 use guest::hyperv::hypercall::post_message;
 use kernel::{
@@ -81,6 +82,12 @@ impl Bus {
 
     /// Sends a message that is in its wire form.
     pub(super) fn post_encoded(&self, message: &Encoded, kind: Kind, pause: Pause) -> Result {
+        let result = self.try_to_post(message, kind, pause);
+        trace::posted(message, kind, result);
+        result
+    }
+
+    fn try_to_post(&self, message: &Encoded, kind: Kind, pause: Pause) -> Result {
         let connection = self.connection.load(Ordering::Acquire);
         let mut last = EAGAIN;
         for tries in 0..TRIES {

@@ -10,6 +10,7 @@ use super::{
     Bus, //
 };
 use crate::sys::{
+    trace,
     Channel,
     Held,
     Relids,
@@ -94,6 +95,7 @@ impl Bus {
         if !self.is_connected() {
             return;
         }
+        trace::offered(offer);
         if let Err(why) = self.check(offer) {
             let relid = offer.relid.get();
             complain(|| pr_err!("Invalid offer relid={}: {:?}\n", relid, why));
@@ -236,6 +238,9 @@ impl Bus {
     }
 
     fn handle_rescind(&'static self, relid: u32) {
+        if self.is_connected() {
+            trace::rescinded(relid);
+        }
         let found = {
             let table = self.table.lock();
             let channel = table.find(relid);

@@ -11,6 +11,7 @@ use super::{
     Bus, //
 };
 use crate::sys::{
+    trace,
     Channel,
     RELIDS, //
 };
@@ -108,6 +109,7 @@ impl Bus {
             }
         }
         for held in &sockets {
+            trace::rescinded(held.channel().relid_now());
             self.finish_rescind(held.channel());
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::{
         init_mutex,
         init_spinlock, //
     },
+    trace,
     Channel,
     Device, //
 };
@@ -177,6 +178,7 @@ impl Channel {
     #[inline]
     pub(crate) fn signal(self) {
         let raw = self.as_raw();
+        trace::signalled(self);
         if self.is_signalled_by_monitor() {
             super::statics::CONNECTION.raise_bit(self.relid_now());
             // SAFETY: Fields of a valid channel that do not change while it is open.

@@ -7,6 +7,7 @@ use super::{
     processor,
     relids::RELIDS,
     ring::Inbound,
+    trace,
     Channel, //
 };
 use core::ptr::{
@@ -138,6 +139,7 @@ unsafe fn schedule(channel: Channel) {
     unsafe {
         bindings::spin_lock(&raw mut (*raw).sched_lock);
         if let Some(callback) = (*raw).onchannel_callback {
+            trace::scheduled(channel);
             (*raw).interrupts = (*raw).interrupts.wrapping_add(1);
             match (*raw).callback_mode {
                 bindings::vmbus_channel_hv_callback_mode_HV_CALL_ISR => {
@@ -168,6 +170,7 @@ pub(super) unsafe extern "C" fn on_channel_tasklet(data: c_ulong) {
         let Some(channel) = Channel::from_raw(raw) else {
             return;
         };
+        trace::running(channel);
         let Some(callback) = ptr::read_volatile(&raw const (*raw).onchannel_callback) else {
             return;
         };
