@@ -20,7 +20,8 @@ use sys::{
     hooks,
     locks,
     platform,
-    root, //
+    root,
+    testing, //
 };
 
 module! {
@@ -43,6 +44,7 @@ struct HvVmbus {
 struct Running {
     _handlers: hooks::Handlers,
     _connection: Connection,
+    _tests: testing::Directory,
     _panic: hooks::Panic,
     _bus: bus_type::Registration,
     _platform: Pin<KBox<platform::Registration>>,
@@ -78,11 +80,13 @@ impl Running {
         }
         let bus = bus_type::Registration::new()?;
         let panic = hooks::Panic::new()?;
+        let tests = testing::Directory::new();
         bus::start()?;
         let connection = Connection;
         Ok(Self {
             _handlers: hooks::Handlers::new()?,
             _connection: connection,
+            _tests: tests,
             _panic: panic,
             _bus: bus,
             _platform: platform,

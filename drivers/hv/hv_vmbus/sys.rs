@@ -33,6 +33,11 @@ mod rings;
 pub(crate) mod root;
 mod siblings;
 mod statics;
+#[cfg(CONFIG_HYPERV_TESTING)]
+pub(crate) mod testing;
+#[cfg(not(CONFIG_HYPERV_TESTING))]
+#[path = "sys/testing_off.rs"]
+pub(crate) mod testing;
 pub(crate) mod trace;
 mod view;
 

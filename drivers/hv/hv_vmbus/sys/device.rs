@@ -7,6 +7,7 @@ use super::{
     bus_type,
     directory,
     root,
+    testing,
     Channel,
     Device, //
 };
@@ -68,12 +69,15 @@ pub(crate) fn register(device: Device) -> Result {
     directory::prepare(device).inspect_err(|_| {
         pr_err!("Unable to register primary channel\n");
         unregister(device);
-    })
+    })?;
+    testing::add(device);
+    Ok(())
 }
 
 /// Unregisters a device, and has its driver leave it. What is left goes with the last reference:
 /// then [`bus::released`] is called.
 pub(crate) fn unregister(device: Device) {
+    testing::remove(device);
     directory::close(device);
     // SAFETY: A registered device.
     unsafe { bindings::device_unregister(device.generic()) };

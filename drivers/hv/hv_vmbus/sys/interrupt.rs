@@ -174,6 +174,7 @@ pub(super) unsafe extern "C" fn on_channel_tasklet(data: c_ulong) {
         let Some(callback) = ptr::read_volatile(&raw const (*raw).onchannel_callback) else {
             return;
         };
+        channel.delay_callback();
         callback((*raw).channel_callback_context);
         if (*raw).callback_mode == bindings::vmbus_channel_hv_callback_mode_HV_CALL_BATCHED
             && Inbound::of(channel).unmask()

@@ -88,6 +88,7 @@ impl Inbound {
     /// As for [`Inbound::mask`], and nobody else may read from the channel.
     #[inline]
     pub(crate) unsafe fn first(self) -> *mut bindings::vmpacket_descriptor {
+        self.channel.delay_packet();
         // SAFETY: By the safety requirement.
         unsafe {
             let Some(indices) = self.indices() else {
