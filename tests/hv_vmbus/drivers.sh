@@ -2,8 +2,8 @@
 #
 # The kernel's own drivers for synthetic devices load on the bus, bind to what the
 # host offers, and leave it again. What root writes about devices, drivers and
-# channels is done, or refused with the error that the C bus has for it, and what
-# lsvmbus reads is there.
+# channels is done, or refused with the error that the C bus has for it, what
+# lsvmbus reads is there, and a process can have a device for itself.
 #
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
@@ -16,6 +16,8 @@
 DRIVERS=/sys/bus/vmbus/drivers
 DEVICES=/sys/bus/vmbus/devices
 SCSI=ba6163d9-04a1-4d29-b605-72e2ffb1dc7f
+# Those that find no device here, by their modules.
+IDLE="hv_utils hv_netvsc hyperv_keyboard hid_hyperv pci_hyperv hv_sock uio_hv_generic"
 
 # refused ERROR FILE TEXT: writing fails with that error.
 refused() {
@@ -33,6 +35,39 @@ driver_of() { basename "$(readlink "$DEVICES/$1/driver")"; }
 has_driver() { [ "$(driver_of "$1")" = "$2" ]; }
 
 has_no_driver() { [ ! -e "$DEVICES/$1/driver" ]; }
+
+# directory MODULE: that of its driver.
+directory() { echo "$DRIVERS/$1" | sed 's/pci_hyperv$/hv_pci/'; }
+
+# devices MODULE: those that it has.
+devices() { ls "$(directory "$1")" | grep -- '-.*-.*-.*-'; }
+
+all_idle_load() {
+	local driver
+	for driver in $IDLE; do
+		check "$driver loads" child_load "$driver"
+		check "$driver is on the bus" [ -d "$(directory "$driver")" ]
+		check "$driver has no device" [ -z "$(devices "$driver")" ]
+	done
+}
+
+all_idle_unload() {
+	local driver
+	for driver in $IDLE; do
+		check "$driver unloads" child_unload "$driver"
+		check "$driver has left the bus" [ ! -e "$(directory "$driver")" ]
+	done
+}
+
+# process_drives: a process opens the channel, has its interrupts, and has none.
+process_drives() {
+	exec 7<>/dev/uio0 || return 1
+	printf '\1\0\0\0' >&7 && same "$(cat "$device/in_intr_mask")" 0 &&
+		printf '\0\0\0\0' >&7 && same "$(cat "$device/in_intr_mask")" 1
+	set -- $?
+	exec 7>&-
+	return "$1"
+}
 
 # As lsvmbus does: what is it, and which channel interrupts which processor.
 lsvmbus() {
@@ -68,10 +103,7 @@ check "what udev is told" grep -qx "MODALIAS=$(cat "$device/modalias")" "$device
 check "nothing is open" same "$(cat "$device/out_intr_mask" 2>&1 | grep -c Invalid)" 1
 check "read all files" read_all
 
-for driver in hv_utils hv_netvsc; do
-	check "$driver loads" child_load "$driver"
-	check "$driver has no device" [ -z "$(ls "$DRIVERS/$driver" 2>/dev/null | grep -- '-.*-.*-.*-')" ]
-done
+all_idle_load
 
 # Which driver a device is for.
 check "a GUID is needed" refused Invalid "$DRIVERS/hv_netvsc/new_id" "ba6163d9"
@@ -120,9 +152,7 @@ check "it is removed" sh -c "echo $other >$DRIVERS/hv_netvsc/remove_id"
 check "once" refused "No such device" "$DRIVERS/hv_netvsc/remove_id" "$other"
 
 # All leave, and all come back.
-for driver in hv_utils hv_netvsc; do
-	check "$driver unloads" child_unload "$driver"
-done
+all_idle_unload
 if bus_can_go; then
 	check "bus unloads" bus_unload
 	check "sysfs is empty" [ ! -e /sys/bus/vmbus ]
@@ -132,10 +162,33 @@ if bus_can_go; then
 	check "disk is there" until_true 30 disks_there
 	check "contents are unchanged" disk_verify 0 --direct
 	check "storage driver unloads" child_unload hv_storvsc
+	all_idle_load
+	all_idle_unload
 	check "bus unloads" bus_unload
 fi
 
 # This one has no way out, nor has the bus below it.
 check "bus loads for good" bus_load
 check "hv_balloon loads" child_load hv_balloon
-check "hv_balloon has no device" [ -z "$(ls "$DRIVERS/hv_balloon" | grep -- '-.*-.*-.*-')" ]
+check "hv_balloon has no device" [ -z "$(devices hv_balloon)" ]
+
+# A driver that lets a process have the device.
+check "uio_hv_generic loads" child_load uio_hv_generic
+check "it takes the class" sh -c "echo $SCSI >$DRIVERS/uio_hv_generic/new_id"
+check "it has the device" has_driver "$controller" uio_hv_generic
+check "the rings can be mapped" [ -e "$device"/channels/*/ring ]
+check "memory is named" grep -qx txrx_rings /sys/class/uio/uio0/maps/map0/name
+check "a process drives it" process_drives
+check "and again" process_drives
+check "the channel is closed" same "$(cat "$device/state")" 2
+check "uio_hv_generic unloads" child_unload uio_hv_generic
+check "device has no driver" has_no_driver "$controller"
+check "the rings cannot be mapped" [ ! -e "$device"/channels/*/ring ]
+
+# On the C bus the next driver would be called as that one was: in the interrupt.
+if bus_can_go; then
+	check "storage driver loads after it" child_load hv_storvsc
+	check "disk is there" until_true 30 disks_there
+	check "contents are what they were" disk_verify 0 --direct
+	check "storage driver unloads" child_unload hv_storvsc
+fi
