@@ -15,7 +15,7 @@ use hospes_vmbus::device::Signals;
 use hospes_vmbus::memory::Pages;
 use hospes_vmbus::server::here::BusHere;
 use hospes_vmbus::storvsp::here::StorvspHere;
-use hospes_vmbus::storvsp::{instance_of, Config, Kind, DEFAULT_TRANSFER};
+use hospes_vmbus::storvsp::{instance_of, Config, Kind as ControllerKind, DEFAULT_TRANSFER};
 use hospes_vmbus::Synic;
 use protocol::hyperv::hypercall::{PostMessage, CONNECTION_MESSAGE, POST_MESSAGE_SIZE};
 use protocol::hyperv::message::KIND_CHANNEL;
@@ -393,7 +393,7 @@ fn relid(which: u8) -> U32 {
 fn config() -> Config {
     Config {
         name: "s0".to_owned(),
-        kind: Kind::Scsi,
+        kind: ControllerKind::Scsi,
         channels: 2,
         max_transfer: DEFAULT_TRANSFER,
         aio: AioMode::Sync,
