@@ -5,7 +5,6 @@
 # with its errors, nothing is lost while a disk is delayed, and they come and go
 # with their device, whoever has one open.
 #
-# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=debug vcpus=4 disks=1x4M+1x2M:spare
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=debug vcpus=1 disks=1x4M+1x2M:spare
 # host: yes
 # limit: 240

@@ -4,7 +4,7 @@
 # compare with the C bus; each that can happen here happens, with the values that
 # belong to it, from the module's first message on, and not when it is disabled.
 #
-# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=debug vcpus=4 disks=1x4M+1x2M:spare
+# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=debug vcpus=2 disks=1x4M+1x2M:spare
 # host: yes
 # alone: yes
 # limit: 240
