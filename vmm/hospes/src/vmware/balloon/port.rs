@@ -120,12 +120,14 @@ impl Port {
         })
     }
 
+    /// Carries a command out. Nobody else does until it is over: a guest that begins anew on
+    /// another vCPU has not given pages by what it was granted before.
     fn carry_out(&self, call: Call, refused: &mut u64) -> Reply {
+        let mut state = self.lock();
         let request = Request::from(call);
         if let Request::Start(wanted) = request {
-            return self.start(wanted);
+            return self.start(&mut state, wanted);
         }
-        let mut state = self.lock();
         let Phase::On(granted) = state.phase else {
             return Reply::of(Status::RESET);
         };
@@ -141,12 +143,10 @@ impl Port {
             Request::GuestId(id) => state.guest_id = Some(id),
             Request::DoorbellSet(doorbell) => state.doorbell = doorbell,
             Request::Single(operation, page) => {
-                drop(state);
-                return self.single(call.command, operation, page, target);
+                return self.single(&state, call.command, operation, page, target);
             }
             Request::Batch { .. } => {
-                drop(state);
-                let Some(failed) = self.batch(&request, call.command) else {
+                let Some(failed) = self.batch(&state, &request, call.command) else {
                     return Reply::of(Status::PAGE_INVALID);
                 };
                 *refused = failed;
@@ -160,8 +160,7 @@ impl Port {
     }
 
     /// A guest begins, or ends: whatever it had given it has again.
-    fn start(&self, wanted: Capabilities) -> Reply {
-        let mut state = self.lock();
+    fn start(&self, state: &mut State, wanted: Capabilities) -> Reply {
         self.balloon.forget();
         state.doorbell = None;
         state.guest_pages = None;
@@ -184,13 +183,20 @@ impl Port {
     }
 
     /// Gives or takes one page.
-    fn single(&self, command: Command, operation: Operation, page: u64, target: u64) -> Reply {
+    fn single(
+        &self,
+        state: &State,
+        command: Command,
+        operation: Operation,
+        page: u64,
+        target: u64,
+    ) -> Reply {
         let entry = Entry::new(page);
         if entry.page() != page {
             return Reply::of(Status::PAGE_INVALID);
         }
         let mut entries = [entry];
-        self.move_pages(command, operation, PageSize::Small, &mut entries);
+        self.move_pages(state, command, operation, PageSize::Small, &mut entries);
         match entries.map(|entry| entry.status()) {
             [Status::SUCCESS] => Reply::with_target(target),
             [status] => Reply::of(status),
@@ -199,7 +205,7 @@ impl Port {
 
     /// Carries a batch out, and writes to its page what became of each entry. Says how many
     /// were refused; `None` if there is no such batch.
-    fn batch(&self, request: &Request, command: Command) -> Option<u64> {
+    fn batch(&self, state: &State, request: &Request, command: Command) -> Option<u64> {
         let Request::Batch {
             operation,
             size,
@@ -220,15 +226,17 @@ impl Port {
         self.memory
             .read_slice(entries.as_mut_bytes(), address)
             .ok()?;
-        self.move_pages(command, operation, size, entries);
+        self.move_pages(state, command, operation, size, entries);
         self.memory.write_slice(entries.as_bytes(), address).ok()?;
         let failed = entries.iter().filter(|entry| !entry.status().is_success());
         Some(failed.count() as u64)
     }
 
-    /// Gives or takes pages, and notes with each entry what became of it.
+    /// Gives or takes pages, and notes with each entry what became of it. Who may do that has
+    /// the state locked in which it was allowed.
     fn move_pages(
         &self,
+        _state: &State,
         command: Command,
         operation: Operation,
         size: PageSize,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
 
 use proptest::prelude::*;
 
@@ -194,6 +195,33 @@ fn nothing_goes_before_the_start_and_after_the_end() {
     );
     assert_eq!(bench.current(), 0, "a guest that ends has its pages again");
     assert_eq!(bench.call(Call::get_target(1)).status, Status::RESET);
+}
+
+/// Pages are given before another vCPU ends all, and forgotten then, or they are not given.
+#[test]
+fn who_ends_on_another_vcpu_leaves_no_page_behind() {
+    for _ in 0..100 {
+        let bench = started();
+        let entries: Vec<_> = (0x300..0x500).map(Entry::new).collect();
+        let address = GuestAddress(BATCH << 12);
+        bench
+            .memory
+            .write_slice(entries.as_bytes(), address)
+            .unwrap();
+        let give = Call::batch(Operation::Lock, PageSize::Small, BATCH, 512);
+        let both = Barrier::new(2);
+        let reply = std::thread::scope(|scope| {
+            let giver = scope.spawn(|| {
+                both.wait();
+                bench.call(give)
+            });
+            both.wait();
+            bench.call(Call::start(Capabilities::default()));
+            giver.join().unwrap()
+        });
+        assert!(matches!(reply.status, Status::SUCCESS | Status::RESET));
+        assert_eq!(bench.current(), 0);
+    }
 }
 
 #[test]
