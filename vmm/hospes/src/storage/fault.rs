@@ -44,7 +44,7 @@ pub fn check(kind: ScsiKind, fault: &Map<String, Value>) -> Result<(), String> {
     }
 }
 
-fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
+pub(crate) fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
     serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())
 }
 

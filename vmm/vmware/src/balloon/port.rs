@@ -5,7 +5,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hospes_device::balloon::{Balloon, PageError, Pages, PAGE_SIZE};
+use hospes_device::balloon::{self, Balloon, PageError, Pages, PAGE_SIZE};
 use hospes_device::counters::Counted;
 use hospes_device::fault::Faults;
 use hospes_device::memory::GuestMemory;
@@ -20,7 +20,6 @@ use zerocopy::IntoBytes;
 
 use super::commands::Commands;
 use super::fault::FaultKind;
-use crate::balloon::{self, BalloonDevice};
 
 /// What a guest is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,8 +335,9 @@ fn names(capabilities: Capabilities) -> Vec<&'static str> {
         .collect()
 }
 
-impl BalloonDevice for Port {
-    fn status(&self) -> balloon::Status {
+impl Port {
+    /// How the balloon is.
+    pub fn status(&self) -> balloon::Status {
         let current = self.balloon.pages();
         let state = self.lock();
         let (phase, granted) = match state.phase {
@@ -362,7 +362,12 @@ impl BalloonDevice for Port {
         }
     }
 
-    fn set_target(&self, bytes: u64) -> Result<(), String> {
+    /// Sets what is wanted in it, in bytes, and rings the guest's doorbell, if it has set one.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the key, if there is not that much memory.
+    pub fn set_target(&self, bytes: u64) -> Result<(), String> {
         let (pages, capacity) = (bytes >> PAGE_SHIFT, self.balloon.capacity());
         if pages > capacity {
             let most = capacity << PAGE_SHIFT;

@@ -10,8 +10,6 @@ use proptest::prelude::*;
 
 use super::port::*;
 use super::*;
-use crate::balloon::BalloonDevice;
-use crate::storage::fault::Faulty;
 use hospes_device::memory::GuestMemory;
 use protocol::vmballoon::{
     Call, Capabilities, Command, Entry, Operation, PageSize, Registers, Reply, Status,
@@ -19,7 +17,7 @@ use protocol::vmballoon::{
 use protocol::vmci::Handle;
 use serde_json::{json, Value};
 use std::sync::Arc;
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use zerocopy::IntoBytes;
 
 const MEMORY: u64 = 16 << 20;
@@ -43,7 +41,8 @@ struct Bench {
 }
 
 fn bench(offer: Offer) -> Bench {
-    let memory = crate::memory::create(MEMORY).unwrap();
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]);
+    let memory = Arc::new(memory.unwrap());
     let bell = Arc::<Bell>::default();
     Bench {
         port: Port::new(&memory, offer, Some(bell.clone())),
@@ -90,7 +89,8 @@ impl Bench {
     }
 
     fn inject(&self, fault: Value) -> Result<u64, String> {
-        self.port.inject(fault.as_object().unwrap().clone())
+        let fault: Fault = serde_json::from_value(fault).map_err(|error| error.to_string())?;
+        self.port.inject(fault).map_err(|error| error.to_string())
     }
 
     fn current(&self) -> u64 {
