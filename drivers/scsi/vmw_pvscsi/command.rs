@@ -72,7 +72,7 @@ impl Order {
 #[inline]
 pub(crate) fn submit(adapter: &Adapter, command: Command<Adapter>) -> Result<(), Busy<Adapter>> {
     let Some(order) = Order::of(&command) else {
-        command.complete(HostByte::BAD_TARGET, Status::GOOD);
+        refuse(adapter, command);
         return Ok(());
     };
     let command = match command.map() {
@@ -89,6 +89,17 @@ pub(crate) fn submit(adapter: &Adapter, command: Command<Adapter>) -> Result<(),
             command.unmap().complete(HostByte::BAD_TARGET, Status::GOOD);
             Ok(())
         }
+    }
+}
+
+/// Ends a command that no request can express. Others of its batch may wait for the kick.
+#[cold]
+#[inline(never)]
+fn refuse(adapter: &Adapter, command: Command<Adapter>) {
+    let is_last = command.is_last();
+    command.complete(HostByte::BAD_TARGET, Status::GOOD);
+    if is_last {
+        adapter.registers.kick(adapter.state.with(due));
     }
 }
 
