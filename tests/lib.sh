@@ -98,14 +98,15 @@ interrupts_of() {
 
 driver_loaded() { [ -e "/sys/module/$MODULE" ]; }
 
-# The bus of the driver's devices, and how their names begin there.
+# The bus of the driver's devices, and what their names are like there.
 case $MODULE in
-vmw_pvscsi) BUS=pci DEVICE=0000: ;;
-*) BUS=virtio DEVICE=virtio ;;
+vmw_pvscsi) BUS=pci DEVICE='0000:*' ;;
+hv_storvsc) BUS=vmbus DEVICE='*-*-*-*-*' ;;
+*) BUS=virtio DEVICE='virtio[0-9]*' ;;
 esac
 
 # driver_devices: names of the devices that the driver has.
-driver_devices() { ls "/sys/bus/$BUS/drivers/$MODULE" | grep "^$DEVICE[0-9]"; }
+driver_devices() { (cd "/sys/bus/$BUS/drivers/$MODULE" && ls -d $DEVICE); }
 
 # Disks.  Disk N is LUN N on target 0 of its controller; where a target has one unit
 # only, LUN 0 on target N; on Hyper-V's, with 255 units a target and two targets a

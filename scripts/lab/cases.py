@@ -20,6 +20,7 @@ sentences what it proves, then in `key: value` lines what it needs:
     # host:    yes - the case has things done outside (`host` of tests/lib.sh)
     # programs: names, with wildcards, of programs of Debian packages
     #          (scripts/guest-packages)
+    # next-kernel: yes - the guest can start the stock kernel, with the same case
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def patience(kernel: str) -> int:
 
 
 KEYS = {"machine", "set", "limit", "order", "alone", "exit", "cmdline", "vmm-limit", "hospes",
-        "qemu", "user", "host", "programs"}
+        "qemu", "user", "host", "programs", "next-kernel"}
 CHOICES = {
     "driver": {"rust", "c"},
     "vmm": {"hospes", "qemu", "qemu_kvm"},
@@ -75,6 +76,7 @@ class Case:
     user: int = 0
     host: bool = False
     programs: tuple[str, ...] = ()
+    next_kernel: bool = False
 
     @property
     def group(self) -> str:
@@ -164,6 +166,7 @@ def _case(path: Path, name: str, title: str, keys: dict[str, list[str]]) -> Case
         user=user,
         host=last.get("host", "no") == "yes",
         programs=tuple(words["programs"].split()),
+        next_kernel=last.get("next-kernel", "no") == "yes",
     )
 
 

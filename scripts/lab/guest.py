@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import debian, modules
@@ -21,6 +21,8 @@ BASE_MODULES = ["pvpanic_pci"]
 BUS = "hv_vmbus"
 # The kernel's own drivers that a case about their bus loads.
 CHILDREN = {BUS: ["hv_balloon", "hv_netvsc", "hv_storvsc", "hv_utils"]}
+# The kernel that another one starts: the lab's cannot be loaded so, it is not relocatable.
+NEXT = "stock"
 # A kernel tests its ciphers when it boots: two seconds of an emulated machine.
 NO_SELF_TESTS = "cryptomgr.notests"
 # And it panics if its timer is late, as it is on a busy machine.
@@ -54,7 +56,7 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
     archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
-    for name in ("vmbus.sh", "balloon.sh"):
+    for name in ("vmbus.sh", "balloon.sh", "kexec.sh"):
         archive.add(f"tests/{name}", (parts.root / "tests" / name).read_bytes())
     scale = patience(machine.kernel)
     archive.add("plan", "".join(f"{case.name} {case.limit * scale}\n" for case in cases))
@@ -64,6 +66,10 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
     wanted = sorted({pattern for case in cases for pattern in case.programs})
     if wanted:
         debian.add_programs(archive, parts.programs, wanted)
+    if machine.kernel != NEXT and any(case.next_kernel for case in cases):
+        archive.add("next/kernel", (parts.kernels[NEXT] / "bzImage").read_bytes())
+        after = replace(boot, machine=replace(machine, kernel=NEXT, bus="c"))
+        archive.add("next/initrd", initramfs(parts, after, cases))
     _add_modules(archive, parts, machine)
     for name in ("proc", "sys", "tmp", "mnt"):
         archive.add_directory(name)

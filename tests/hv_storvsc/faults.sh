@@ -10,6 +10,7 @@
 # on a controller that was taken away.
 #
 # machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M set=long
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
 # limit: 400
 
@@ -100,13 +101,16 @@ loaded() {
 
 speaks() { dmesg | grep -q "hv_storvsc .*: version $1"; }
 
+# Numbers of hosts are used again, those of their directories are not.
+hosts() { ls -di /sys/class/scsi_host/host*/ 2>/dev/null; }
+
 # went_and_came COMMAND…: the controller is taken away and comes back as another one.
 went_and_came() {
-	before=$(ls /sys/class/scsi_host)
+	before=$(hosts)
 	"$@" && until_true 30 is_back
 }
 
-is_back() { [ "$(ls /sys/class/scsi_host)" != "$before" ] && disks_there; }
+is_back() { [ "$(hosts)" != "$before" ] && disks_there; }
 
 check "driver loads" driver_load
 disk_known 0

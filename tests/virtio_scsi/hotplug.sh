@@ -20,6 +20,7 @@
 # machine: module=vmw_pvscsi driver=c vmm=qemu kernel=stock vcpus=4 disks=2x4M+2x2M:spare set=long
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=2x4M+2x2M:spare
 # machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=debug vcpus=1 disks=2x4M+2x2M:spare
 # host: yes
 # limit: 240
 

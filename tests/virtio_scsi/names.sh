@@ -14,6 +14,9 @@
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=vmw_pvscsi driver=c vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=hv_storvsc driver=rust,c bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1,4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
+# machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # limit: 120
 
 . /tests/lib.sh
@@ -52,12 +55,13 @@ parameters() {
 
 # listing GROUP WHAT DIRECTORY: names of what is in it, without numbers that
 # differ from boot to boot.
-listing() { surface "$1" "$2" "$(ls "$3" | sed 's/[0-9]*:[0-9].*/N/; s/^virtio[0-9]*$/virtioN/; s/^host[0-9]*$/hostN/; s/^[0-9]*$/N/; s/^0000:.*/PCI/' | sort -u | tr '\n' ' ')"; }
+listing() { surface "$1" "$2" "$(ls "$3" | sed 's/[0-9]*:[0-9].*/N/; s/^virtio[0-9]*$/virtioN/; s/^host[0-9]*$/hostN/; s/^[0-9]*$/N/; s/^0000:.*/PCI/; s/^\([0-9a-f]*-\)\{4\}[0-9a-f]*$/GUID/' | sort -u | tr '\n' ' ')"; }
 
 device() {
 	local directory
-	for directory in "/sys/bus/$BUS/drivers/$MODULE/$DEVICE"*; do
+	for directory in /sys/bus/$BUS/drivers/$MODULE/$DEVICE; do
 		values "$directory" device features status device vendor class revision enable msi_bus \
+			class_id modalias \
 			dma_mask_bits consistent_dma_mask_bits
 		listing device attributes "$directory/"
 		listing device parent "$directory/.."

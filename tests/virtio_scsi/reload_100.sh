@@ -6,6 +6,8 @@
 # machine: module=virtio_scsi driver=rust vmm=qemu,hospes kernel=stock vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=c vmm=qemu kernel=stock vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # set: long
 # limit: 900
 
@@ -23,7 +25,7 @@ rounds() {
 }
 
 nothing_left() {
-	[ ! -e "/sys/module/$MODULE" ] && [ ! -e "/sys/bus/virtio/drivers/$MODULE" ] &&
+	[ ! -e "/sys/module/$MODULE" ] && [ ! -e "/sys/bus/$BUS/drivers/$MODULE" ] &&
 		[ -z "$(ls /sys/class/scsi_host)" ] && ! grep -q request /proc/interrupts
 }
 

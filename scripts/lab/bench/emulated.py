@@ -68,7 +68,7 @@ def instructions(controller: Controller, parts: Parts, out: Path, plugin: Path, 
                     samples[f"{metric}_instr_per_{pair.name}"][driver].append(
                         counts.of_function(less, more, pair.requests, symbols, function))
                 profile = counts.by_function(less, more, pair.requests, symbols)
-                _write_profile(out / f"{driver}-{pair.name}.txt", profile)
+                counts.write_profile(out / f"{driver}-{pair.name}.txt", profile)
     return [row(metric, "instructions", both["rust"], both["c"], "C twin")
             for metric, both in sorted(samples.items(), key=lambda item: _rank(item[0]))]
 
@@ -76,11 +76,6 @@ def instructions(controller: Controller, parts: Parts, out: Path, plugin: Path, 
 def _rank(metric: str) -> tuple[int, str]:
     """What the module costs with all it calls comes first."""
     return ("instr", "module", "all", "notify", "interrupt").index(metric.split("_")[0]), metric
-
-
-def _write_profile(path: Path, profile: dict[str, float]) -> None:
-    lines = [f"{value:10.2f}  {name}" for name, value in profile.items() if abs(value) >= 0.05]
-    path.write_text("\n".join(lines) + "\n")
 
 
 def _count(controller: Controller, parts: Parts, out: Path, plugin: Path,

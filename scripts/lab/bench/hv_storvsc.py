@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..guest import Parts
 from ..report import Progress
-from . import guests, load, nested
+from . import counts, guests, load, nested
 from .rows import Row, row
 
 COUNT = 400
@@ -42,10 +42,18 @@ def run(parts: Parts, out: Path, plugin: Path, repeats: int, progress: Progress)
         for subject in (REFERENCE, *SUBJECTS, BESIDE):
             progress.say(f"{subject.module}, {subject}, {repeat + 1} of {repeats}")
             seen = nested.load_on(parts, out, "hospes", subject, COUNT, plugin)
+            _write_profiles(out, subject, seen)
             for metric, value in _figures(seen):
                 samples[metric][f"{subject.module} {subject}"].append(value)
     return [one for metric, found in sorted(samples.items(), key=_rank)
             for one in _rows(metric, found)]
+
+
+def _write_profiles(out: Path, subject: guests.Subject, seen: nested.Load) -> None:
+    for pair in load.pairs(COUNT):
+        less, more = (seen.phases[one.number] for one in (pair.short, pair.long))
+        profile = counts.by_function(less, more, pair.requests, seen.symbols)
+        counts.write_profile(out / f"{subject.module}-{subject}-{pair.name}.txt", profile)
 
 
 def _figures(seen: nested.Load):

@@ -27,7 +27,7 @@ GUEST_MIB = 256
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
 END = re.compile(r"^end (\d+) exits=(\d+) (.*)")
 VALUE = re.compile(r"(\w+)=([\d.]+)")
-COUNTERS = "counters: "
+COUNTERS, SYMBOL = "counters: ", "symbol: "
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
 
 
@@ -70,12 +70,13 @@ class Load:
     ms: dict[int, float] = field(default_factory=dict)  # of phases that say how long they took
     phases: dict[int, counts.Phase] = field(default_factory=dict)
     counters: dict[str, Any] = field(default_factory=dict)  # our VMM's, of the whole run
+    symbols: counts.Symbols = field(default_factory=lambda: counts.Symbols(""))  # the guest's
 
 
 def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: int,
             plugin: Path | None = None) -> Load:
     """Runs the loads in a guest; with the plugin, counts what it and the host execute."""
-    initrd = guests.loaded(parts, subject, count)
+    initrd = guests.loaded(parts, subject, count, symbols=plugin is not None)
     job = f"exec_load {vmm} {command(vmm, subject.module)}\n"
     return run(parts, out / f"load-{vmm}-{subject.module}-{subject}", subject, initrd, job, plugin)
 
@@ -89,6 +90,8 @@ def run(parts: Parts, log: Path, subject: guests.Subject, initrd: bytes, job: st
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
+    found.symbols = counts.Symbols("\n".join(
+        line.removeprefix(SYMBOL) for line in text.splitlines() if line.startswith(SYMBOL)))
     before: dict[int, int] = {}
     for line in text.splitlines():
         if match := BEGIN.match(line):
