@@ -51,11 +51,11 @@ impl Request {
             self.data.address,
             self.data.len as u64,
             self.sense_address,
-            self.sense_len as u64 | (self.data.flags as u64) << 32,
+            self.sense_len as u64 | ((self.data.flags as u64) << 32),
             cdb as u64,
             (cdb >> 64) as u64,
-            self.cdb_len as u64 | (self.lun as u64) << 16,
-            (SIMPLE_TAG as u64) << 8 | (self.target as u64) << 24 | (self.vcpu as u64) << 32,
+            self.cdb_len as u64 | ((self.lun as u64) << 16),
+            ((SIMPLE_TAG as u64) << 8) | ((self.target as u64) << 24) | ((self.vcpu as u64) << 32),
         ]
     }
 }
@@ -110,12 +110,12 @@ impl Completion {
 
 impl From<&CompletionDescriptor> for Completion {
     fn from(descriptor: &CompletionDescriptor) -> Self {
-        let statuses =
-            u64::from(descriptor.host_status.get()) | u64::from(descriptor.scsi_status.get()) << 16;
+        let statuses = u64::from(descriptor.host_status.get())
+            | (u64::from(descriptor.scsi_status.get()) << 16);
         Self {
             context: descriptor.context.get(),
             data_len: descriptor.data_len.get(),
-            rest: u64::from(descriptor.sense_len.get()) | statuses << 32,
+            rest: u64::from(descriptor.sense_len.get()) | (statuses << 32),
         }
     }
 }

@@ -118,7 +118,7 @@ impl Run<'_> {
 
     fn argument(&mut self, size: u8) -> u64 {
         match size & 7 {
-            0 => u64::from(self.input.u32()) << 32 | u64::from(self.input.u32()),
+            0 => (u64::from(self.input.u32()) << 32) | u64::from(self.input.u32()),
             1 | 2 => u64::from(self.input.u8()) << 9,
             3 | 4 => u64::from(self.input.u8()),
             _ => u64::from(self.input.u16()) & 0x3ff,
