@@ -106,7 +106,7 @@ help:
 #:   demo             from nothing to guests on our VMM with their disks on our drivers
 #:   test             everything, one verdict; T=NAME runs one case
 #:   test-long        the same with the debug kernel and all that takes long
-#:   fuzz             fuzz targets: T="requests cdbs pci control vmbus storvsp hyperv pvscsi adapter", RUNS=10000000 of each
+#:   fuzz             fuzz targets: T="requests cdbs pci control vmbus storvsp hyperv pvscsi adapter vmware", RUNS=10000000 of each
 #:   table            put the last test's results into README.md
 #:
 #: Modules for the kernels of the cache (KERNEL="stock lab"), in the build root

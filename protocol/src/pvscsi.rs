@@ -15,6 +15,7 @@
 //! - [`mod@request`]: an entry of the request ring, and lists of data;
 //! - [`mod@parse`]: requests and rings as a device has to take them;
 //! - [`mod@completion`]: an entry of the completion ring, and what it means;
+//! - [`mod@words`]: these two as a driver writes and reads them;
 //! - [`mod@message`]: an entry of the message ring: targets that come and go.
 //!
 //! Not obvious: everything is little-endian, indices count freely through all
@@ -30,12 +31,14 @@ pub mod port;
 pub mod register;
 pub mod request;
 pub mod ring;
+pub mod words;
 
 pub use command::{Command, Descriptor};
 pub use completion::{Anomaly, CompletionDescriptor, HostStatus, Outcome, Verdict};
 pub use message::{MessageDescriptor, Notice, Place};
 pub use request::{Context, Data, RequestDescriptor, SgElement};
 pub use ring::{Entries, RingError, RingsState};
+pub use words::{Completion, Request, COMPLETION_WORDS, REQUEST_WORDS};
 
 /// The PCI vendor.
 pub const VENDOR_ID: u16 = 0x15ad;

@@ -3,7 +3,6 @@
 //! Pages that go to the host.
 
 use crate::{
-    counters::PageEvent,
     link::Link,
     tray::Tray, //
 };
@@ -47,29 +46,15 @@ pub(crate) fn give(balloon: &Balloon<Link>, tray: &mut Tray) -> u64 {
 fn offer(balloon: &Balloon<Link>, tray: &mut Tray, step: Step) -> (Outcome, u64) {
     let link = balloon.owner();
     let found = tray.fill(step, &link.counters);
-    let mut outcome = Outcome {
-        found,
-        refused: 0,
-        ended: false,
-    };
-    if found == 0 {
-        return (outcome, 0);
-    }
     let Tray {
         offered,
         refused,
         back,
         ..
     } = tray;
-    let report = link.say(|port| port.give(offered, &mut back.lent, refused));
-    let Some(report) = report else {
-        outcome.ended = true;
-        return (outcome, 0);
-    };
-    link.counters
-        .add_pages(PageEvent::Refused, step.size, report.refused);
-    outcome.refused = report.refused;
-    outcome.ended = report.ends_run();
+    let outcome = link.settle(step, found, |port| {
+        port.give(offered, &mut back.lent, refused)
+    });
     let accepted = (back.lent.len() as u64).saturating_mul(step.size.pages());
     balloon.put(&mut back.lent);
     (outcome, accepted)

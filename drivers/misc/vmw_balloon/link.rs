@@ -5,7 +5,10 @@
 //! The worker, the shrinker and whoever migrates a page of the balloon talk to the host, one at a
 //! time. Nothing is allocated meanwhile: see the module's root.
 
-use crate::counters::Counters;
+use crate::counters::{
+    Counters,
+    PageEvent, //
+};
 use guest::{
     balloon::{
         Migrate,
@@ -41,6 +44,8 @@ use protocol::vmballoon::{
     policy::{
         self,
         Change,
+        Outcome,
+        Step,
         SHORTAGE_MS, //
     },
     Capabilities,
@@ -142,6 +147,30 @@ impl Link {
             self.note(&report);
             report
         })
+    }
+
+    /// Has the host decide about the pages of a step, of which `found` were found; it is not bothered
+    /// with none. Returns how that went. Sleeps.
+    pub(crate) fn settle(
+        &self,
+        step: Step,
+        found: usize,
+        say: impl FnOnce(&mut Port) -> Report,
+    ) -> Outcome {
+        let mut outcome = Outcome {
+            found,
+            refused: 0,
+            ended: false,
+        };
+        if found == 0 {
+            return outcome;
+        }
+        let report = self.say(say);
+        outcome.refused = report.map_or(0, |report| report.refused);
+        outcome.ended = report.is_none_or(|report| report.ends_run());
+        self.counters
+            .add_pages(PageEvent::Refused, step.size, outcome.refused);
+        outcome
     }
 
     /// Begins. Returns what both sides can do, if that is enough.

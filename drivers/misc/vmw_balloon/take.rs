@@ -62,24 +62,9 @@ pub(crate) fn take(balloon: &Balloon<Link>, back: &mut Back, wanted: Wanted) -> 
 fn ask(balloon: &Balloon<Link>, back: &mut Back, step: Step) -> (Outcome, usize) {
     let link = balloon.owner();
     let found = balloon.take(step.size, step.count, &mut back.lent);
-    let mut outcome = Outcome {
-        found,
-        refused: 0,
-        ended: false,
-    };
-    if found == 0 {
-        return (outcome, 0);
-    }
-    let report = link.say(|port| port.take_back(&mut back.lent, &mut back.returned));
-    match report {
-        Some(report) => {
-            outcome.refused = report.refused;
-            outcome.ended = report.ends_run();
-            link.counters
-                .add_pages(PageEvent::Refused, step.size, report.refused);
-        }
-        None => outcome.ended = true,
-    }
+    let outcome = link.settle(step, found, |port| {
+        port.take_back(&mut back.lent, &mut back.returned)
+    });
     let returned = back.returned.len();
     link.counters
         .add_pages(PageEvent::Free, step.size, returned);

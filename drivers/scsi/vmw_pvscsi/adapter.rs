@@ -228,8 +228,7 @@ impl Adapter {
             left = left
                 .checked_sub(1)
                 .ok_or(RingError::Index(state.rings.completions()))?;
-            command::finish(self, &mut state.flight, &completion);
-            state.rings.release_completions();
+            command::finish(self, &mut state.flight, completion);
         }
         Ok(())
     }

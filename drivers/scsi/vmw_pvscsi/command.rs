@@ -23,7 +23,7 @@ use kernel::prelude::*;
 use protocol::pvscsi::{
     request,
     Anomaly,
-    CompletionDescriptor,
+    Completion,
     Outcome,
     Verdict, //
 };
@@ -72,7 +72,7 @@ impl Order {
 #[inline]
 pub(crate) fn submit(adapter: &Adapter, command: Command<Adapter>) -> Result<(), Busy<Adapter>> {
     let Some(order) = Order::of(&command) else {
-        command.complete(HostByte::BAD_TARGET, Status::GOOD);
+        refuse(adapter, command);
         return Ok(());
     };
     let command = match command.map() {
@@ -92,6 +92,17 @@ pub(crate) fn submit(adapter: &Adapter, command: Command<Adapter>) -> Result<(),
     }
 }
 
+/// Ends a command that no request can express. Others of its batch may wait for the kick.
+#[cold]
+#[inline(never)]
+fn refuse(adapter: &Adapter, command: Command<Adapter>) {
+    let is_last = command.is_last();
+    command.complete(HostByte::BAD_TARGET, Status::GOOD);
+    if is_last {
+        adapter.registers.kick(adapter.state.with(due));
+    }
+}
+
 /// Puts a command into the request ring. Returns the kicks that are due.
 #[inline]
 fn launch(state: &mut State, command: Mapped<Adapter>, order: &Order) -> Result<Kicks, Refused> {
@@ -101,11 +112,14 @@ fn launch(state: &mut State, command: Mapped<Adapter>, order: &Order) -> Result<
     if state.flight.in_flight() >= state.rings.depth() {
         return Err(Refused::Full(command));
     }
-    let request = state
+    let Some(entry) = state.rings.next_request() else {
+        return Err(Refused::Full(command));
+    };
+    state
         .flight
-        .launch(command, order.target, order.lun)
+        .launch(command, entry, order.target, order.lun)
         .map_err(Refused::Full)?;
-    state.rings.push(&request);
+    state.rings.push();
     state.kicks.read_write |= order.is_read_write;
     state.kicks.other |= !order.is_read_write;
     Ok(match order.is_last {
@@ -115,6 +129,7 @@ fn launch(state: &mut State, command: Mapped<Adapter>, order: &Order) -> Result<
 }
 
 /// Takes the kicks that are due, for all that was added since the last time.
+#[inline]
 pub(crate) fn due(state: &mut State) -> Kicks {
     let mut kicks = core::mem::take(&mut state.kicks);
     if kicks.read_write && !kicks.other && state.threshold {
@@ -125,7 +140,7 @@ pub(crate) fn due(state: &mut State) -> Kicks {
 
 /// Completes a command that the device has completed.
 #[inline]
-pub(crate) fn finish(adapter: &Adapter, flight: &mut Flight, completion: &CompletionDescriptor) {
+pub(crate) fn finish(adapter: &Adapter, flight: &mut Flight, completion: Completion) {
     let Some((index, command)) = flight.land(completion.context()) else {
         adapter.complain("completion of nothing", completion.context().0);
         return;
@@ -146,9 +161,9 @@ fn finish_other(
     flight: &mut Flight,
     index: usize,
     mut command: Command<Adapter>,
-    completion: &CompletionDescriptor,
+    completion: Completion,
 ) {
-    let outcome = completion.check(command.data_len());
+    let outcome = completion.descriptor().check(command.data_len());
     if let Some(anomaly) = outcome.anomaly {
         complain(adapter, anomaly);
     }

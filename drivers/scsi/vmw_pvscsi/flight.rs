@@ -6,8 +6,14 @@
 //! have at the same time. So what comes back is an index, and what is there says whether the device
 //! may speak of it.
 
-use crate::adapter::Adapter;
-use core::mem::size_of;
+use crate::{
+    adapter::Adapter,
+    rings::Entry, //
+};
+use core::mem::{
+    forget,
+    size_of, //
+};
 use guest::{
     dma::SharedMemory,
     scsi::{
@@ -29,8 +35,9 @@ use protocol::pvscsi::{
     request::flag,
     Context,
     Data,
-    RequestDescriptor,
+    Request,
     SgElement,
+    CDB_SIZE,
     SENSE_SIZE,
     SG_ELEMENTS, //
 };
@@ -79,33 +86,41 @@ impl Flight {
         })
     }
 
-    /// Makes the request for a command and keeps the command until the request
+    /// Writes the request for a command to `entry`, and keeps the command until the request
     /// [comes back](Self::land). `target` and `lun` are what it is for.
     ///
     /// # Errors
     ///
-    /// The command, if there is no context of its tag, or if that is in use.
+    /// The command, if there is no context of its tag, or if that is in use. Nothing is written then.
     #[inline]
     pub(crate) fn launch(
         &mut self,
         command: Mapped<Adapter>,
+        mut entry: Entry<'_>,
         target: u8,
         lun: u8,
-    ) -> core::result::Result<RequestDescriptor, Mapped<Adapter>> {
+    ) -> core::result::Result<(), Mapped<Adapter>> {
         let tag = index(&command);
         let slot = match self.slots.get_mut(tag as usize) {
             Some(slot) if slot.command.is_none() => slot,
             _ => return Err(command),
         };
-        let data = slot.describe(&command);
-        let sense = slot.page.address().wrapping_add(SENSE_OFFSET as u64);
-        let request =
-            RequestDescriptor::new(Context::of_index(tag), target, lun, command.cdb(), data)
-                .with_sense(sense, SENSE_SIZE as u32)
-                .with_vcpu(CpuId::current().as_u32());
-        slot.command = Some(command);
+        let cdb = command.cdb_padded();
+        entry.write(&Request {
+            context: Context::of_index(tag),
+            target,
+            lun,
+            cdb: *cdb.first_chunk().unwrap_or(&[0; CDB_SIZE]),
+            cdb_len: command.cdb().len().min(CDB_SIZE) as u8,
+            data: slot.describe(&command),
+            sense_address: slot.page.address().wrapping_add(SENSE_OFFSET as u64),
+            sense_len: SENSE_SIZE as u32,
+            vcpu: CpuId::current().as_u32() as u16,
+        });
+        // There was none, so nothing is lost; and dropping nothing would cost a call.
+        forget(slot.command.replace(command));
         self.in_flight = self.in_flight.wrapping_add(1);
-        Ok(request)
+        Ok(())
     }
 
     /// Takes the command of a context that the device has returned, with its index, if there is one.

@@ -38,7 +38,8 @@ const PATIENCE: Delta = Delta::from_secs(2);
 /// How often to look whether it has.
 const LOOK_EVERY: Delta = Delta::from_micros(500);
 
-/// Ends a command.
+/// Ends a command. The device is told of all that is in the ring first: it cannot end what it has not
+/// looked at.
 pub(crate) fn abort(adapter: &Adapter, command: &EhCommand<'_, Adapter>) -> Recovery {
     dev_info!(command.device(), "abort\n");
     let asked = adapter.state.with(|state| {
@@ -47,6 +48,7 @@ pub(crate) fn abort(adapter: &Adapter, command: &EhCommand<'_, Adapter>) -> Reco
             .tag_if_in_flight()
             .and_then(|tag| state.flight.find(tag));
         if let Some((context, target)) = found {
+            adapter.flush();
             adapter.registers.send(&AbortCommand::new(context, target));
         }
         found.is_some()
@@ -55,7 +57,8 @@ pub(crate) fn abort(adapter: &Adapter, command: &EhCommand<'_, Adapter>) -> Reco
     if asked {
         wait(adapter, |_| command.tag_if_in_flight().is_none());
     }
-    match command.tag_if_in_flight() {
+    // With the lock, since one that is just on its way back is not done yet.
+    match adapter.state.with(|_| command.tag_if_in_flight()) {
         None => Recovery::Success,
         Some(tag) => {
             adapter.complain("abort without an effect, tag", tag.into());

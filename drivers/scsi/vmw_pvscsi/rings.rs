@@ -10,7 +10,10 @@ use core::mem::{
     offset_of,
     size_of, //
 };
-use guest::dma::SharedMemory;
+use guest::dma::{
+    SharedMemory,
+    Words, //
+};
 use kernel::{
     device::{
         self,
@@ -31,13 +34,37 @@ use protocol::pvscsi::{
         MESSAGES_PER_PAGE,
         REQUESTS_PER_PAGE, //
     },
+    Completion,
     CompletionDescriptor,
     Entries,
     MessageDescriptor,
+    Request,
     RequestDescriptor,
     RingError,
-    RingsState, //
+    RingsState,
+    COMPLETION_WORDS,
+    REQUEST_WORDS, //
 };
+
+/// An entry of the request ring, to be written.
+pub(crate) struct Entry<'a>(Words<'a, REQUEST_WORDS>);
+
+impl Entry<'_> {
+    /// Writes a request, word by word.
+    #[inline]
+    pub(crate) fn write(&mut self, request: &Request) {
+        let [context, address, len, sense, sense_len, cdb, cdb_end, unit, target] = request.words();
+        self.0.set::<0>(context);
+        self.0.set::<1>(address);
+        self.0.set::<2>(len);
+        self.0.set::<3>(sense);
+        self.0.set::<4>(sense_len);
+        self.0.set::<5>(cdb);
+        self.0.set::<6>(cdb_end);
+        self.0.set::<7>(unit);
+        self.0.set::<8>(target);
+    }
+}
 
 /// A ring in memory.
 struct Ring {
@@ -167,6 +194,7 @@ impl Rings {
     }
 
     /// How many requests can be in flight.
+    #[inline]
     pub(crate) fn depth(&self) -> u32 {
         self.requests
             .entries
@@ -179,15 +207,19 @@ impl Rings {
         self.has_messages
     }
 
-    /// Adds a request. There are fewer than [`depth`](Self::depth) in flight.
+    /// The entry of the next request, which nobody uses, if there are fewer than
+    /// [`depth`](Self::depth) in flight.
     #[inline]
-    pub(crate) fn push(&mut self, request: &RequestDescriptor) {
-        let requests = &mut self.requests;
-        requests
-            .memory
-            .write(requests.offset::<RequestDescriptor>(), request);
-        requests.index = requests.index.wrapping_add(1);
-        let index = requests.index;
+    pub(crate) fn next_request(&mut self) -> Option<Entry<'_>> {
+        let at = self.requests.offset::<RequestDescriptor>();
+        self.requests.memory.words(at).map(Entry)
+    }
+
+    /// Gives the device the next request, which was written.
+    #[inline]
+    pub(crate) fn push(&mut self) {
+        let index = self.requests.index.wrapping_add(1);
+        self.requests.index = index;
         self.state
             .publish32(offset_of!(RingsState, request_produced), index);
     }
@@ -207,13 +239,13 @@ impl Rings {
         ring::needs_kick(index, consumed, threshold, entries)
     }
 
-    /// Takes a completion, if there is one.
+    /// Takes a completion, if there is one, and gives the device its room back.
     ///
     /// # Errors
     ///
     /// An index of the device that cannot be.
     #[inline]
-    pub(crate) fn next_completion(&mut self) -> Result<Option<CompletionDescriptor>, RingError> {
+    pub(crate) fn next_completion(&mut self) -> Result<Option<Completion>, RingError> {
         let produced = self
             .state
             .observe32(offset_of!(RingsState, completion_produced));
@@ -221,20 +253,20 @@ impl Rings {
         if ring.entries.used(produced, ring.index)? == 0 {
             return Ok(None);
         }
-        let entry = ring.memory.read(ring.offset::<CompletionDescriptor>());
+        let at = ring.offset::<CompletionDescriptor>();
+        let Some(entry) = ring.memory.words::<COMPLETION_WORDS>(at) else {
+            return Ok(None);
+        };
+        let words = [entry.get::<0>(), entry.get::<1>(), entry.get::<2>()];
         ring.index = ring.index.wrapping_add(1);
-        Ok(entry)
-    }
-
-    /// Gives the device back the room of completions that were taken.
-    #[inline]
-    pub(crate) fn release_completions(&mut self) {
-        let index = self.completions.index;
+        let index = ring.index;
         self.state
             .publish32(offset_of!(RingsState, completion_consumed), index);
+        Ok(Some(Completion::of_words(words)))
     }
 
     /// How many completions there can be at a time.
+    #[inline]
     pub(crate) fn completions(&self) -> u32 {
         self.completions.entries.count()
     }
@@ -244,6 +276,7 @@ impl Rings {
     /// # Errors
     ///
     /// An index of the device that cannot be.
+    #[inline]
     pub(crate) fn waiting_messages(&self) -> Result<u32, RingError> {
         let ring = match &self.messages {
             Some(ring) if self.has_messages => ring,

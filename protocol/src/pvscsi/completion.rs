@@ -207,16 +207,6 @@ impl CompletionDescriptor {
         Context(self.context.get())
     }
 
-    /// Whether this is what most completions are: success, all data, nothing odd. What
-    /// [`check`](Self::check) would find is then success and no residual.
-    #[inline]
-    pub fn is_plain(&self, data_len: u32) -> bool {
-        let transferred = self.data_len.get();
-        self.host_status.get() == HostStatus::SUCCESS.0
-            && self.scsi_status.get() == u16::from(status::GOOD)
-            && (transferred == 0 || transferred == u64::from(data_len))
-    }
-
     /// Checks a completion that was copied out of shared memory, of a request with `data_len`
     /// bytes of data.
     pub fn check(&self, data_len: u32) -> Outcome {
@@ -395,22 +385,6 @@ mod tests {
             prop_assert!(outcome.residual <= data_len);
             prop_assert!(outcome.sense_len <= SENSE_SIZE);
             prop_assert!(outcome.verdict == Verdict::Ok || outcome.status == status::GOOD);
-        }
-
-        #[test]
-        fn a_plain_completion_is_success(bytes: [u8; 32], data_len: u32, plain: bool) {
-            let mut completion =
-                CompletionDescriptor::read_from_bytes(&bytes).expect("size is exact");
-            if plain {
-                (completion.host_status, completion.scsi_status) = (U16::ZERO, U16::ZERO);
-                completion.data_len = U64::new(data_len.into());
-            }
-            let outcome = completion.check(data_len);
-            if completion.is_plain(data_len) {
-                prop_assert_eq!((outcome.verdict, outcome.status), (Verdict::Ok, status::GOOD));
-                prop_assert_eq!((outcome.residual, outcome.anomaly), (0, None));
-            }
-            prop_assert!(!plain || completion.is_plain(data_len));
         }
     }
 }

@@ -100,7 +100,7 @@ pub enum RingError {
 ///
 /// # Invariants
 ///
-/// The logarithm is from 1 to [`Entries::MAX_LOG2`].
+/// Its logarithm is from 1 to [`Entries::MAX_LOG2`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entries(u32);
 
@@ -117,7 +117,7 @@ impl Entries {
             return None;
         }
         // INVARIANT: Just checked.
-        Some(Self(entries.ilog2()))
+        Some(Self(entries))
     }
 
     /// Those that the device says there are, in a ring that has room for `self`.
@@ -126,22 +126,22 @@ impl Entries {
     ///
     /// [`RingError::Size`] if it cannot be so many.
     pub const fn told(self, log2: u32) -> Result<Self, RingError> {
-        if log2 == 0 || log2 > self.0 {
+        if log2 == 0 || log2 > self.log2() {
             return Err(RingError::Size(log2));
         }
         // INVARIANT: No more than an `Entries` has.
-        Ok(Self(log2))
+        Ok(Self(1 << log2))
     }
 
     /// The number.
     #[inline]
     pub const fn count(self) -> u32 {
-        1 << self.0
+        self.0
     }
 
     /// The logarithm of the number.
     pub const fn log2(self) -> u32 {
-        self.0
+        self.0.trailing_zeros()
     }
 
     /// The entry of an index.
@@ -277,7 +277,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_in_a_ring_fits(produced: u32, consumed: u32, log2 in 1..=Entries::MAX_LOG2) {
-            let ring = Entries(log2);
+            let ring = Entries(1 << log2);
             prop_assert!(ring.slot(produced) < ring.count() as usize);
             match ring.used(produced, consumed) {
                 Ok(used) => prop_assert_eq!(consumed.wrapping_add(used), produced),

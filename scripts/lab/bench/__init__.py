@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Measurements: our drivers against their C twins, our VMM against QEMU.
 
-`virtio_scsi`, `vmw_pvscsi`, `hv_storvsc` and `vmm` are what can be measured;
+`virtio_scsi`, `vmw_pvscsi`, `hv_storvsc`, `vmw_balloon` and `vmm` are what can be measured;
 `emulated` measures a driver on QEMU's controller, `nested` starts guests under KVM;
 `guests` and `load` are what is started, `counts` reads what was counted, `marks`
 makes the programs by which a guest says what it is doing, `rows` is the result.
@@ -9,7 +9,7 @@ makes the programs by which a guest says what it is doing, `rows` is the result.
 
 from __future__ import annotations
 
-from . import hv_storvsc, rows, virtio_scsi, vmm, vmw_pvscsi
+from . import hv_storvsc, rows, virtio_scsi, vmm, vmw_balloon, vmw_pvscsi
 
 WHAT = {
     "virtio_scsi": virtio_scsi.run,
@@ -21,6 +21,7 @@ WHAT = {
     # Both modules are measured at once.
     "hv_vmbus": hv_storvsc.run,
     "vmw_pvscsi": vmw_pvscsi.run,
+    "vmw_balloon": vmw_balloon.run,
 }
 
 __all__ = ["WHAT", "rows"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,26 @@ class Subject:
 
 def loaded(parts: Parts, subject: Subject, count: int, symbols: bool = False) -> bytes:
     """A guest that puts the loads on the first disk of the driver's."""
-    archive = _base(parts)
+    archive = _driven(parts, subject, DISK_MODULES, load.numbers(count))
     archive.add_program(parts.tools / "ioload")
+    if symbols:
+        archive.add("modules/symbols", "")
+    archive.add("phases", load.script(count))
+    return archive.finish()
+
+
+def scripted(parts: Parts, subject: Subject, phases: Iterable[int], script: str) -> bytes:
+    """A guest with the driver and no disks, which does what the script says."""
+    archive = _driven(parts, subject, [], phases)
+    archive.add("phases", script)
+    return archive.finish()
+
+
+def _driven(parts: Parts, subject: Subject, beside: list[str], phases: Iterable[int]) -> Archive:
+    """A guest with the driver, the modules beside it, and marks for these phases."""
+    archive = _base(parts)
     tree = modules.tree(parts.kernels[subject.kernel])
-    order = tree.closure([*BASE_MODULES, *DISK_MODULES, subject.module])
+    order = tree.closure([*BASE_MODULES, *beside, subject.module])
     measured = {name: _module(parts, subject.kernel, name, driver)
                 for name, driver in subject.measured.items()}
     for name in order:
@@ -48,13 +65,10 @@ def loaded(parts: Parts, subject: Subject, count: int, symbols: bool = False) ->
     archive.add("modules/order", "".join(f"{name}\n" for name in order))
     archive.add("modules/measured", "".join(f"{name}\n" for name in measured))
     archive.add("modules/value_at", f"{marks.VALUE_AT}\n")
-    if symbols:
-        archive.add("modules/symbols", "")
     sizes = {name: text_size(data) for name, data in measured.items()}
-    for name, data in load.programs(count, sizes).items():
+    for name, data in load.programs(phases, sizes).items():
         archive.add(f"bin/{name}", data, 0o755)
-    archive.add("phases", load.script(count))
-    return archive.finish()
+    return archive
 
 
 def idle(parts: Parts) -> bytes:

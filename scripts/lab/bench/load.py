@@ -7,7 +7,7 @@ request costs is the difference, so that whatever happens once drops out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from . import marks
@@ -59,10 +59,14 @@ def pairs(count: int) -> Iterator[Pair]:
             number += 2
 
 
-def programs(count: int, sizes: dict[str, int]) -> dict[str, bytes]:
-    """The marks that a guest needs, by their names in it; `sizes` are of modules."""
-    found = {f"mark{load.number}": marks.program(marks.PHASE, load.number)
-             for pair in pairs(count) for load in (pair.short, pair.long)}
+def numbers(count: int) -> list[int]:
+    """Those of all loads."""
+    return [load.number for pair in pairs(count) for load in (pair.short, pair.long)]
+
+
+def programs(phases: Iterable[int], sizes: dict[str, int]) -> dict[str, bytes]:
+    """The marks that a guest needs for phases, by their names in it; `sizes` are of modules."""
+    found = {f"mark{number}": marks.program(marks.PHASE, number) for number in phases}
     found["mark_end"] = marks.program(marks.END)
     # The guest puts the values of these in.
     found["mark_start"] = marks.program(marks.MODULE_START)

@@ -25,7 +25,8 @@ from . import counts, guests
 LIMIT = 900
 GUEST_MIB = 256
 BEGIN = re.compile(r"^begin (\d+) exits=(\d+)")
-END = re.compile(r"^end (\d+) exits=(\d+) .*?iops=([\d.]+)")
+END = re.compile(r"^end (\d+) exits=(\d+) (.*)")
+VALUE = re.compile(r"(\w+)=([\d.]+)")
 COUNTERS, SYMBOL = "counters: ", "symbol: "
 UP = re.compile(r"^up (\S+) ms=(\d+) kernel_ms=(\d+) beyond_kib=(\d+)")
 
@@ -66,6 +67,7 @@ class Load:
 
     exits: dict[int, int] = field(default_factory=dict)
     iops: dict[int, float] = field(default_factory=dict)
+    ms: dict[int, float] = field(default_factory=dict)  # of phases that say how long they took
     phases: dict[int, counts.Phase] = field(default_factory=dict)
     counters: dict[str, Any] = field(default_factory=dict)  # our VMM's, of the whole run
     symbols: counts.Symbols = field(default_factory=lambda: counts.Symbols(""))  # the guest's
@@ -75,11 +77,16 @@ def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: i
             plugin: Path | None = None) -> Load:
     """Runs the loads in a guest; with the plugin, counts what it and the host execute."""
     initrd = guests.loaded(parts, subject, count, symbols=plugin is not None)
+    job = f"exec_load {vmm} {command(vmm, subject.module)}\n"
+    return run(parts, out / f"load-{vmm}-{subject.module}-{subject}", subject, initrd, job, plugin)
+
+
+def run(parts: Parts, log: Path, subject: guests.Subject, initrd: bytes, job: str,
+        plugin: Path | None) -> Load:
+    """Runs a job whose guest says of its phases what is read off here."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         scratch = Path(directory)
-        job = f"exec_load {vmm} {command(vmm, subject.module)}\n"
-        text = _level_1(parts, scratch, subject.kernel, initrd, job, plugin,
-                        out / f"load-{vmm}-{subject.module}-{subject}")
+        text = _level_1(parts, scratch, subject.kernel, initrd, job, plugin, log)
         found = Load()
         if plugin:
             found.phases = counts.read(scratch / "counts")
@@ -92,7 +99,9 @@ def load_on(parts: Parts, out: Path, vmm: str, subject: guests.Subject, count: i
         elif match := END.match(line):
             number = int(match[1])
             found.exits[number] = int(match[2]) - before[number]
-            found.iops[number] = float(match[3])
+            values = {name: float(value) for name, value in VALUE.findall(match[3])}
+            found.iops[number] = values.get("iops", 0.0)
+            found.ms[number] = values.get("ms", 0.0)
         elif line.startswith(COUNTERS):
             found.counters = json.loads(line.removeprefix(COUNTERS))
     return found
@@ -111,6 +120,11 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
             total, kernel, beyond = map(float, match.groups()[1:])
             found[match[1]].append(Boot(total, total - kernel, beyond))
     return found
+
+
+def hospes(words: str) -> str:
+    """What starts our VMM on level 1 with these words beside, as words of its shell."""
+    return f"{command('hospes')} {words}"
 
 
 def command(vmm: str, module: str = "") -> str:

@@ -19,6 +19,7 @@ mod tests;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use serde_json::Value;
 use thiserror::Error;
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
 
@@ -44,6 +45,23 @@ impl Pages {
     fn end(self) -> Option<u64> {
         self.first.checked_add(self.count)
     }
+}
+
+/// How a balloon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The protocol.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What is wanted in it, in bytes.
+    pub target: u64,
+    /// What is in it, in bytes.
+    pub current: u64,
+    /// Bytes of the machine's memory.
+    pub memory: u64,
+    /// Whatever else there is to say of the protocol and its guest.
+    #[serde(flatten)]
+    pub guest: Value,
 }
 
 /// Why pages are refused.

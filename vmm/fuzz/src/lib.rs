@@ -14,6 +14,7 @@
 //! | [`storvsp`] | packets to a host, and a host's answers |
 //! | [`pvscsi`] | what a device says of its rings, in completions, messages and its page |
 //! | [`adapter`] | what a driver does with registers, rings and memory of the pvscsi adapter |
+//! | [`vmware`] | what a guest of VMware does to the balloon port, and to its doorbell's device |
 //! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
 
 pub mod adapter;
@@ -28,3 +29,4 @@ pub mod pvscsi;
 pub mod request;
 pub mod storvsp;
 pub mod vmbus;
+pub mod vmware;

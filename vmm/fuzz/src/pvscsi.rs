@@ -9,7 +9,8 @@
 use protocol::pvscsi::config::ControllerPage;
 use protocol::pvscsi::ring::{self, COMPLETIONS_PER_PAGE};
 use protocol::pvscsi::{
-    CompletionDescriptor, Context, Entries, MessageDescriptor, Notice, Verdict, SENSE_SIZE,
+    Completion, CompletionDescriptor, Context, Entries, MessageDescriptor, Notice, Verdict,
+    SENSE_SIZE,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -64,7 +65,7 @@ fn completion(piece: &[u8; PIECE], contexts: u32) {
     let data_len = u32::read_from_prefix(rest).map_or(0, |(len, _)| len);
     let outcome = completion.check(data_len);
     assert!(outcome.residual <= data_len && outcome.sense_len <= SENSE_SIZE);
-    if completion.is_plain(data_len) {
+    if Completion::from(&completion).is_plain(data_len) {
         assert!(outcome.verdict == Verdict::Ok && outcome.residual == 0);
     }
 }

@@ -3,30 +3,13 @@
 //! What a user can do with a machine's balloon, whichever protocol its guest knows.
 
 use hospes_device::counters::Counted;
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::storage::fault::Faulty;
 
+pub use hospes_device::balloon::Status;
+
 /// Its name among devices.
 pub const ID: &str = "balloon";
-
-/// How a balloon is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// The protocol.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// What is wanted in it, in bytes.
-    pub target: u64,
-    /// What is in it, in bytes.
-    pub current: u64,
-    /// Bytes of the machine's memory.
-    pub memory: u64,
-    /// Whatever else there is to say of the protocol and its guest.
-    #[serde(flatten)]
-    pub guest: Value,
-}
 
 /// A balloon.
 pub trait BalloonDevice: Faulty + Counted + Send + Sync {

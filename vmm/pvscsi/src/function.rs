@@ -100,6 +100,7 @@ impl Counted for Pvscsi {
             "interrupts": self.interrupt.counters,
             "msix": self.interrupt.msix.counters(),
             "units": self.target.counters(),
+            "faults": self.record.faults.counters(),
         })
     }
 }

@@ -12,6 +12,7 @@
 //! | `request` | a command on its way to the target and back |
 //! | `messages` | targets that come and go |
 //! | `interrupt`, `msi` | reasons, the mask, and where the message goes |
+//! | [`fault`] | what the adapter can be told to do wrong |
 //!
 //! What is not obvious:
 //!
@@ -31,6 +32,7 @@
     allow(clippy::arithmetic_side_effects, reason = "a test may fail")
 )]
 
+pub mod fault;
 mod function;
 mod interrupt;
 mod messages;
@@ -297,6 +299,7 @@ impl Pvscsi {
         port.close();
         drop(worker);
         self.target.reset();
+        port.lose();
         port.wait_idle();
     }
 

@@ -11,16 +11,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospes_device::counters::Counter;
+use hospes_device::fault::{Faults, Held};
 use hospes_device::limit::{warn_limited, RateLimit};
 use hospes_device::worker::Kicked;
 use protocol::pvscsi::register::interrupt::COMPLETION_0;
 use protocol::pvscsi::ring::offset;
 use protocol::pvscsi::CompletionDescriptor;
+use protocol::scsi::status;
 use serde::Serialize;
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::fault::{FaultKind, Wrong};
 use crate::interrupt::Interrupt;
 use crate::messages::Messages;
+use crate::request::Request;
 use crate::rings::Rings;
 
 /// How many completions may share an interrupt.
@@ -29,10 +33,11 @@ const BATCH_MAX: u32 = 16;
 const BATCH_TIME: Duration = Duration::from_micros(100);
 
 /// What is kept whether there are rings or not.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) counters: Counters,
+    pub(crate) faults: Faults<FaultKind>,
     /// Or a guest could have one message for each time that it sets rings up.
     pub(crate) warnings: RateLimit,
 }
@@ -83,6 +88,8 @@ pub(crate) struct Port {
     pub(crate) messages: Messages,
     state: Mutex<State>,
     idle: Condvar,
+    /// Requests that are never completed, as the adapter was told.
+    dropped: Held<Request>,
     turns: Turns,
     is_closed: AtomicBool,
     is_paused: AtomicBool,
@@ -119,6 +126,7 @@ impl Port {
     ) -> Arc<Self> {
         rings.announce();
         Arc::new(Self {
+            dropped: Held::new(rings.requests.entries.count() as usize),
             rings,
             kick,
             interrupt,
@@ -181,8 +189,59 @@ impl Port {
         }
     }
 
-    /// Writes a completion; says whether the guest is to be interrupted now.
-    fn write(&self, state: &mut State, completion: &CompletionDescriptor) -> bool {
+    /// The same with what is wrong about it.
+    #[cold]
+    pub(crate) fn finish_wrongly(&self, mut completion: CompletionDescriptor, mut wrong: Wrong) {
+        wrong.overwrite(&mut completion);
+        let mut state = self.lock();
+        for context in &wrong.unknown {
+            let nothing = CompletionDescriptor::answered(*context, status::GOOD, 0);
+            self.put_more(&mut state, &nothing);
+        }
+        state.in_flight = state.in_flight.saturating_sub(1);
+        self.put(&mut state, &completion);
+        for _ in 0..wrong.more {
+            self.put_more(&mut state, &completion);
+        }
+        // All at once: a driver that has taken the first of two may have given its context to
+        // another request by the time it sees the second.
+        if !state.is_dead {
+            let index = state.produced.wrapping_add(wrong.ahead.unwrap_or(0));
+            self.rings.store(offset::COMPLETION_PRODUCED, index);
+        }
+        self.announce(&mut state);
+        if state.in_flight == 0 {
+            self.idle.notify_all();
+        }
+        drop(state);
+        self.interrupt.raise(COMPLETION_0);
+    }
+
+    /// Writes the entry of a completion that nobody is owed, if there is room.
+    fn put_more(&self, state: &mut State, completion: &CompletionDescriptor) {
+        let entries = self.rings.completions.entries.count();
+        let used = self.used(state);
+        if used.is_some_and(|used| used.saturating_add(state.in_flight) < entries) {
+            self.put(state, completion);
+        }
+    }
+
+    /// Keeps a request that is never to be completed, or gives it back if there are too many.
+    pub(crate) fn keep(&self, request: Request) -> Option<Request> {
+        self.dropped.keep(request).err()
+    }
+
+    /// Nothing is owed for requests that were kept, from now on. For rings that are closed.
+    pub(crate) fn lose(&self) {
+        let count = u32::try_from(self.dropped.len()).unwrap_or(u32::MAX);
+        self.dropped.release();
+        let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_sub(count);
+        self.idle.notify_all();
+    }
+
+    /// Writes the entry of a completion; says whether there was one to write to.
+    fn put(&self, state: &mut State, completion: &CompletionDescriptor) -> bool {
         let Some(used) = self.used(state) else {
             return false;
         };
@@ -194,10 +253,18 @@ impl Port {
         let memory = &self.rings.memory;
         (self.rings.completions).write(memory, state.produced, completion);
         state.produced = state.produced.wrapping_add(1);
+        state.unannounced = state.unannounced.saturating_add(1);
+        self.record.counters.completions.inc();
+        true
+    }
+
+    /// Writes a completion; says whether the guest is to be interrupted now.
+    fn write(&self, state: &mut State, completion: &CompletionDescriptor) -> bool {
+        if !self.put(state, completion) {
+            return false;
+        }
         self.rings
             .store(offset::COMPLETION_PRODUCED, state.produced);
-        self.record.counters.completions.inc();
-        state.unannounced = state.unannounced.saturating_add(1);
         let waits = |since: &Instant| since.elapsed() < BATCH_TIME;
         if state.unannounced < BATCH_MAX && state.batch.as_ref().is_some_and(waits) {
             return false;
@@ -245,12 +312,12 @@ impl Port {
         }
     }
 
-    /// Whether the guest is to kick from a threshold on. That is one request, always: a
-    /// kick is left out only for what was taken before. Linux' driver has no barrier
+    /// From how many requests on the guest is to kick. That is one, or 0 if it does not ask
+    /// for a threshold, unless the adapter was told something else: a kick is left out only for what was taken before. Linux' driver has no barrier
     /// between its index and its look at the threshold, so that it would miss one that has
     /// just been lowered, and what it did not kick for would wait for ever.
-    pub(crate) fn set_threshold(&self, on: bool) {
-        self.rings.store(offset::REQUEST_THRESHOLD, u32::from(on));
+    pub(crate) fn set_threshold(&self, requests: u32) {
+        self.rings.store(offset::REQUEST_THRESHOLD, requests);
     }
 
     /// Whether nothing is to be taken.

@@ -12,12 +12,14 @@ use protocol::pvscsi::command::{
 use protocol::pvscsi::config::{ControllerPage, ControllerTexts};
 use protocol::pvscsi::port::{CommandPort, Step};
 use protocol::pvscsi::register;
+use protocol::pvscsi::ring::offset;
 use protocol::pvscsi::Command;
 use protocol::scsi::lun::Lun;
 use thiserror::Error;
 use vm_memory::GuestAddress;
 use zerocopy::IntoBytes;
 
+use crate::fault::{self, About, FaultKind};
 use crate::port::Port;
 use crate::rings::{BadRings, Ring, Rings};
 use crate::Pvscsi;
@@ -39,6 +41,8 @@ pub(crate) struct Registers {
 enum Refused {
     #[error("there is no such command")]
     Unknown,
+    #[error("the adapter was told to refuse it")]
+    Told,
     #[error("a word without a command")]
     Surplus,
     #[error("there are no rings")]
@@ -118,6 +122,9 @@ impl Pvscsi {
 
     fn carry_out(&self, port: &CommandPort, command: Command) -> Result<u32, (Command, Refused)> {
         self.record.counters.commands.inc();
+        if fault::of(&self.record.faults, About::Command(command)).is_some() {
+            return Err((command, Refused::Told));
+        }
         self.try_carry_out(port, command)
             .map_err(|why| (command, why))
     }
@@ -159,20 +166,35 @@ impl Pvscsi {
         // An old kick would only wake the thread for nothing.
         self.kick.read().ok();
         let (kick, interrupt) = (self.kick.clone(), self.interrupt.clone());
-        self.start(Port::new(rings, kick, interrupt, self.record.clone()))?;
+        let port = Port::new(rings, kick, interrupt, self.record.clone());
+        if let Some(FaultKind::Sizes {
+            requests,
+            completions,
+            ..
+        }) = fault::of(&self.record.faults, About::Rings)
+        {
+            port.rings.pretend(offset::REQUEST_LOG2, requests);
+            port.rings.pretend(offset::COMPLETION_LOG2, completions);
+        }
+        self.start(port)?;
         Ok(DONE)
     }
 
     fn set_up_messages(&self, setup: &SetupMessageRing) -> Result<u32, Refused> {
         let port = self.port().ok_or(Refused::NoRings)?;
         port.set_messages(Ring::of_messages(&self.memory, setup)?);
+        if let Some(FaultKind::Sizes { messages, .. }) =
+            fault::of(&self.record.faults, About::Rings)
+        {
+            port.rings.pretend(offset::MESSAGE_LOG2, messages);
+        }
         Ok(DONE)
     }
 
     fn set_threshold(&self, setup: &SetupRequestThreshold) -> Result<u32, Refused> {
         let port = self.port().ok_or(Refused::NoRings)?;
         let is_on = setup.enable.get() != 0;
-        port.set_threshold(is_on);
+        port.set_threshold(u32::from(is_on));
         Ok(if is_on { ON } else { DONE })
     }
 
@@ -229,7 +251,11 @@ impl Pvscsi {
             hardware_version: "1",
             firmware_version: env!("CARGO_PKG_VERSION"),
         };
-        let page = ControllerPage::new(self.config.targets.into(), 0, &texts);
+        let targets = match fault::of(&self.record.faults, About::Config) {
+            Some(FaultKind::Targets { value }) => value,
+            _ => self.config.targets.into(),
+        };
+        let page = ControllerPage::new(targets, 0, &texts);
         let buffer = Segment {
             address: GuestAddress(config.destination.get()),
             len: size_of::<ControllerPage>() as u32,

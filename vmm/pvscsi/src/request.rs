@@ -17,6 +17,7 @@ use protocol::scsi::status;
 use thiserror::Error;
 use vm_memory::GuestAddress;
 
+use crate::fault::Wrong;
 use crate::port::Port;
 use crate::rings::read;
 
@@ -47,6 +48,8 @@ pub(crate) struct Request {
     port: Arc<Port>,
     context: Context,
     sense: Segment,
+    /// What is wrong with its completion, if anything is.
+    wrong: Option<Box<Wrong>>,
 }
 
 impl Request {
@@ -59,7 +62,13 @@ impl Request {
                 address: GuestAddress(descriptor.sense_address.get()),
                 len: descriptor.sense_len.get(),
             },
+            wrong: None,
         }
+    }
+
+    /// Has its completion be wrong.
+    pub(crate) fn go_wrong(&mut self, wrong: Wrong) {
+        self.wrong = Some(Box::new(wrong));
     }
 
     /// The command for the target; `None` if there is nothing where it goes.
@@ -104,6 +113,17 @@ impl Request {
 
     /// Completes the request with what became of the command.
     pub(crate) fn complete(self, outcome: Outcome) {
+        let outcome = match &self.wrong {
+            None => Ok(outcome),
+            Some(wrong) => wrong.outcome(outcome),
+        };
+        match outcome {
+            Ok(outcome) => self.complete_with(outcome),
+            Err(status) => self.fail(status),
+        }
+    }
+
+    fn complete_with(self, outcome: Outcome) {
         match outcome {
             Outcome::Completed(response) => self.answer(&response),
             Outcome::NoTarget => self.fail(HostStatus::SELECTION_TIMEOUT),
@@ -117,20 +137,27 @@ impl Request {
     /// Completes a request that the target has not had, or not to its end.
     pub(crate) fn fail(self, why: HostStatus) {
         let completion = CompletionDescriptor::failed(self.context, why);
-        self.port.finish(&completion);
+        self.give(completion);
+    }
+
+    fn give(self, completion: CompletionDescriptor) {
+        match self.wrong {
+            None => self.port.finish(&completion),
+            Some(wrong) => self.port.finish_wrongly(completion, *wrong),
+        }
     }
 
     fn answer(self, response: &Response) {
         let answered =
             CompletionDescriptor::answered(self.context, response.status, response.transferred);
         if response.status != status::CHECK_CONDITION || self.sense.len == 0 {
-            return self.port.finish(&answered);
+            return self.give(answered);
         }
         match SgList::new(&self.port.rings.memory, [self.sense]) {
             Ok(buffer) => {
                 let written = buffer.write_at(0, response.sense.as_slice());
                 let written = u32::try_from(written).unwrap_or(u32::MAX);
-                self.port.finish(&answered.with_sense(written));
+                self.give(answered.with_sense(written));
             }
             Err(error) => {
                 self.port.record.warn(&format!("sense data: {error}"));

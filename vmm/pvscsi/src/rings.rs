@@ -166,6 +166,13 @@ impl Rings {
         self.store(offset::COMPLETION_LOG2, self.completions.entries.log2());
     }
 
+    /// Writes a word of the state that is not so, if there is one.
+    pub(crate) fn pretend(&self, offset: usize, value: Option<u32>) {
+        if let Some(value) = value {
+            self.store(offset, value);
+        }
+    }
+
     /// Writes the state of an empty message ring.
     pub(crate) fn announce_messages(&self, ring: &Ring) {
         self.store(offset::MESSAGE_PRODUCED, 0);

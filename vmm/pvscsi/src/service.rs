@@ -5,27 +5,41 @@
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hospes_device::worker::Service;
+use hospes_scsi::fault::disarm;
 use hospes_scsi::{Command, Driver, Outcome, Queue};
 use protocol::pvscsi::ring::offset;
 use protocol::pvscsi::{HostStatus, RequestDescriptor};
 
+use crate::fault::{self, Fate};
 use crate::port::Port;
 use crate::request::Request;
 
 /// What executes commands.
 pub(crate) trait Executor {
-    /// Begins a command; `complete` is called once with what came of it.
-    fn submit(&mut self, command: Command, complete: impl FnOnce(Outcome) + Send + 'static);
+    /// Begins a command, `extra` later than its unit would; `complete` is called once with
+    /// what came of it.
+    fn submit(
+        &mut self,
+        command: Command,
+        extra: Duration,
+        complete: impl FnOnce(Outcome) + Send + 'static,
+    );
 
     /// Begins what has been put off.
     fn flush(&mut self);
 }
 
 impl Executor for Driver {
-    fn submit(&mut self, command: Command, complete: impl FnOnce(Outcome) + Send + 'static) {
-        Driver::submit(self, command, complete);
+    fn submit(
+        &mut self,
+        command: Command,
+        extra: Duration,
+        complete: impl FnOnce(Outcome) + Send + 'static,
+    ) {
+        self.submit_after(command, extra, complete);
     }
 
     fn flush(&mut self) {
@@ -35,8 +49,13 @@ impl Executor for Driver {
 
 /// On the thread that calls.
 impl Executor for Queue {
-    fn submit(&mut self, command: Command, complete: impl FnOnce(Outcome) + Send + 'static) {
-        Queue::submit(self, command, complete);
+    fn submit(
+        &mut self,
+        command: Command,
+        extra: Duration,
+        complete: impl FnOnce(Outcome) + Send + 'static,
+    ) {
+        self.submit_after(command, extra, complete);
     }
 
     fn flush(&mut self) {}
@@ -106,11 +125,12 @@ impl<E: Executor> Intake<E> {
         let counters = &self.port.record.counters;
         counters.requests.inc();
         let request = Request::new(self.port.clone(), descriptor);
+        let fate = fault::fate(&self.port.record.faults, descriptor);
         match request.command(descriptor) {
-            Ok(Some(command)) => {
-                let complete = move |outcome| request.complete(outcome);
-                self.executor.submit(command, complete);
-            }
+            Ok(Some(command)) => match fate {
+                None => self.submit(request, command, Duration::ZERO),
+                Some(fate) => self.submit_wrongly(request, command, *fate),
+            },
             Ok(None) => request.fail(HostStatus::SELECTION_TIMEOUT),
             Err(why) => {
                 counters.malformed.inc();
@@ -119,6 +139,28 @@ impl<E: Executor> Intake<E> {
                 request.fail(HostStatus::INVALID_PARAMETER);
             }
         }
+    }
+}
+
+impl<E: Executor> Intake<E> {
+    fn submit(&mut self, request: Request, command: Command, extra: Duration) {
+        let complete = move |outcome| request.complete(outcome);
+        self.executor.submit(command, extra, complete);
+    }
+
+    #[cold]
+    fn submit_wrongly(&mut self, mut request: Request, mut command: Command, fate: Fate) {
+        if fate.is_dropped {
+            match self.port.keep(request) {
+                None => return,
+                Some(back) => request = back,
+            }
+        }
+        if fate.wrong.is_instead() {
+            disarm(&mut command);
+        }
+        request.go_wrong(fate.wrong);
+        self.submit(request, command, fate.delay);
     }
 }
 

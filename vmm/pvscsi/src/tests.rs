@@ -2,6 +2,8 @@
 
 //! The adapter, as a guest's driver sees it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use hospes_device::counters::Counted;
 use hospes_pci::device::PciDevice;
 use hospes_scsi::UnitAddress;
@@ -13,7 +15,7 @@ use protocol::pvscsi::config::ControllerPage;
 use protocol::pvscsi::register::{self, interrupt};
 use protocol::pvscsi::request::flag;
 use protocol::pvscsi::ring::offset;
-use protocol::pvscsi::{Command, HostStatus, Notice, Place, SgElement};
+use protocol::pvscsi::{Command, Context, HostStatus, Notice, Place, SgElement};
 use protocol::scsi::status;
 use vm_memory::{Bytes, GuestAddress};
 use zerocopy::IntoBytes;
@@ -391,4 +393,118 @@ proptest! {
         prop_assert_eq!(seen, all);
         prop_assert!(!guest.has_completion());
     }
+
+    /// The same when some of them are aborted or reset, whether or not the guest had kicked for
+    /// them, and all that is left is ended by a reset of the adapter.
+    #[test]
+    fn recovery_loses_no_request(steps in prop::collection::vec(step(), 1..80)) {
+        let mut guest = Guest::new();
+        let first = u64::from(guest.produced);
+        let mut seen = Vec::new();
+        for step in steps {
+            take(&mut guest, &step);
+            while guest.has_completion() {
+                seen.push(guest.completion().context().0);
+            }
+            if guest.produced - guest.consumed >= 32 {
+                prop_assert_eq!(guest.order(Command::RESET_BUS), 0);
+                while guest.consumed < guest.produced {
+                    prop_assert!(guest.has_completion());
+                    seen.push(guest.completion().context().0);
+                }
+            }
+        }
+        prop_assert_eq!(guest.order(Command::ADAPTER_RESET), 0);
+        while guest.has_completion() {
+            seen.push(guest.completion().context().0);
+        }
+        seen.sort_unstable();
+        let all: Vec<_> = (first + 1..=u64::from(guest.produced)).collect();
+        prop_assert_eq!(seen, all);
+    }
+}
+
+/// Something that a driver does.
+#[derive(Clone, Debug)]
+enum Step {
+    Put { target: u8, kick: bool },
+    Abort { back: u32, target: u8 },
+    ResetDevice { target: u8 },
+    ResetBus,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let target = || prop_oneof![Just(QUICK), Just(SLOW), Just(77)];
+    prop_oneof![
+        6 => (target(), any::<bool>()).prop_map(|(target, kick)| Step::Put { target, kick }),
+        2 => (0..8_u32, target()).prop_map(|(back, target)| Step::Abort { back, target }),
+        1 => target().prop_map(|target| Step::ResetDevice { target }),
+        1 => Just(Step::ResetBus),
+    ]
+}
+
+fn take(guest: &mut Guest, step: &Step) {
+    match *step {
+        Step::Put { target, kick } => {
+            let request = guest.request(target, &READY, 0, flag::NO_DATA);
+            guest.put(&request);
+            if kick {
+                guest.write(register::KICK_OTHER, 0);
+            }
+        }
+        Step::Abort { back, target } => {
+            let context = Context::of_index(guest.produced.saturating_sub(back));
+            guest.command(&AbortCommand::new(context, target.into()));
+        }
+        Step::ResetDevice { target } => {
+            guest.command(&ResetDevice::new(target.into()));
+        }
+        Step::ResetBus => {
+            guest.order(Command::RESET_BUS);
+        }
+    }
+}
+
+/// Says that it is over, even if a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One vCPU resets the bus all the time, while another one sends requests, most of which only a
+/// reset ends.
+#[test]
+fn resets_on_another_vcpu_lose_no_request() {
+    const REQUESTS: u32 = 600;
+    let mut guest = Guest::new();
+    let first = guest.produced;
+    let adapter = guest.adapter.clone();
+    let is_over = AtomicBool::new(false);
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        let over = Over(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                let number = Command::RESET_BUS.0;
+                adapter.bar_write(0, register::COMMAND as u64, &number.to_le_bytes());
+            }
+        });
+        while guest.produced - first < REQUESTS {
+            let target = if guest.produced % 3 == 0 { QUICK } else { SLOW };
+            guest.submit(target, &READY, 0, 0);
+            while guest.produced - guest.consumed >= 32 {
+                seen.push(guest.completion().context().0);
+            }
+        }
+        while guest.consumed < guest.produced {
+            seen.push(guest.completion().context().0);
+        }
+        drop(over);
+    });
+    seen.sort_unstable();
+    let all: Vec<_> = (u64::from(first) + 1..=u64::from(guest.produced)).collect();
+    assert_eq!(seen, all);
 }

@@ -221,7 +221,7 @@ impl Machine {
         for fault in &self.fault {
             if self.balloon.is_some() && fault.on == crate::balloon::ID {
                 let fail = |text| ConfigError(format!("fault: {text}"));
-                crate::vmware::balloon::fault::check(&fault.fault).map_err(fail)?;
+                crate::vmware::balloon::check(&fault.fault).map_err(fail)?;
                 continue;
             }
             on("fault", &fault.on)?.check_fault(&fault.fault)?;

@@ -126,8 +126,8 @@ fn the_whole_is_checked() {
         ),
         (
             json!({"kernel": "k", "scsi": [{"type": "pvscsi", "id": "s0"}],
-                   "fault": [{"on": "s0", "kind": "drop"}]}),
-            "on=s0: a pvscsi controller",
+                   "fault": [{"on": "s0", "kind": "drop", "lun": 1}]}),
+            "lun",
         ),
     ] {
         let error = machine(value).unwrap().check().unwrap_err();

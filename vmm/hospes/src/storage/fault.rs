@@ -4,14 +4,13 @@
 //! kind of controller, so a fault is a JSON object up to here.
 
 use hospes_device::fault::{Fault, FaultError, FaultStatus, Kind};
+use hospes_pvscsi::Pvscsi;
 use hospes_virtio::scsi::ScsiHost;
 use hospes_vmbus::storvsp::Storvsp;
 use serde_json::{Map, Value};
 
 use crate::config::ScsiKind;
 use crate::refusal::Refusal;
-
-const NO_FAULTS: &str = "a pvscsi controller cannot be told to do anything wrong";
 
 /// A controller that can be told to do something wrong.
 pub trait Faulty {
@@ -40,11 +39,11 @@ pub fn check(kind: ScsiKind, fault: &Map<String, Value>) -> Result<(), String> {
         ScsiKind::Vmbus => {
             parse::<hospes_vmbus::storvsp::fault::FaultKind>(fault.clone()).map(drop)
         }
-        ScsiKind::Pvscsi => Err(NO_FAULTS.to_owned()),
+        ScsiKind::Pvscsi => parse::<hospes_pvscsi::fault::FaultKind>(fault.clone()).map(drop),
     }
 }
 
-fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
+pub(crate) fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
     serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())
 }
 
@@ -96,6 +95,24 @@ impl Faulty for Storvsp {
     }
 }
 
+impl Faulty for Pvscsi {
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+        inject(fault, |fault| Pvscsi::inject(self, fault))
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        list(Pvscsi::faults(self))
+    }
+
+    fn clear_fault(&self, id: u64) -> bool {
+        Pvscsi::clear_fault(self, id)
+    }
+
+    fn clear_faults(&self) {
+        Pvscsi::clear_faults(self);
+    }
+}
+
 /// Has a device do one thing right again, or everything.
 ///
 /// # Errors
@@ -108,23 +125,4 @@ pub fn clear(faulty: &(impl Faulty + ?Sized), id: Option<u64>) -> Result<(), Ref
         Some(id) => return Err(Refusal::unknown(format!("there is no fault {id}"))),
     }
     Ok(())
-}
-
-/// A controller that does nothing wrong on request.
-pub struct Faultless;
-
-impl Faulty for Faultless {
-    fn inject(&self, _fault: Map<String, Value>) -> Result<u64, String> {
-        Err(NO_FAULTS.to_owned())
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    fn clear_fault(&self, _id: u64) -> bool {
-        false
-    }
-
-    fn clear_faults(&self) {}
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::config::{self, ScsiKind, VmbusKind};
 use crate::refusal::Refusal;
-use crate::storage::fault::{Faultless, Faulty};
+use crate::storage::fault::Faulty;
 use crate::storage::Parts;
 
 /// Bytes of a sector.
@@ -115,7 +115,7 @@ impl Transport {
         match self {
             Self::Virtio { host, .. } => &**host,
             Self::Vmbus(device) => &**device,
-            Self::Pvscsi(_) => &Faultless,
+            Self::Pvscsi(device) => &**device,
         }
     }
 

@@ -6,8 +6,7 @@
 //! |---|---|
 //! | [`cpuid`] | the leaves by which a guest knows where it is |
 //! | [`platform`] | what the machine tells of itself through the backdoor |
-//! | [`balloon`] | the port by which it gives memory back |
-//! | [`vmci`] | the device that tells it of a new target |
+//! | [`balloon`] | the port by which it gives memory back, as the machine has it |
 //! | `sys` | the result of a port read, which no library lets us change |
 //!
 //! KVM has no emulation of it but for the exit that any port leads to. A guest
@@ -18,4 +17,5 @@ pub mod balloon;
 pub mod cpuid;
 pub mod platform;
 mod sys;
-pub mod vmci;
+
+pub use hospes_vmware::vmci;

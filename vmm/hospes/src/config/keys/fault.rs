@@ -30,13 +30,16 @@ pub const FAULT: Object = Object {
              used-length, used-index, used-twice, used-unknown, events, tmf-drop, tmf-delay, \
              tmf-response, config or needs-reset; on VMBus also srb, refuse, length, \
              descriptor, write-index, read-index, unknown-id, twice, again, properties, \
-             notices, rescind or open; on=balloon has page, command or reset",
+             notices, rescind or open; on pvscsi also host-status, unknown-context, twice, \
+             completion-index, refuse, sizes, targets, threshold, messages, message-index or \
+             interrupts; on=balloon has page, command or reset",
         ),
         number("queue", "virtio: only requests in this virtqueue"),
         number("channel", "VMBus: only requests on this channel"),
         number(
             "operation",
-            "VMBus: requests for this operation [default 3, commands]; balloon: this command",
+            "VMBus: requests for this operation [default 3, commands]; balloon, pvscsi: this \
+             command",
         ),
         number("target", "only requests for this target"),
         number("lun", "only requests for this logical unit"),
@@ -54,7 +57,7 @@ pub const FAULT: Object = Object {
         number(
             "code",
             "response, garbage, tmf-response: virtio code; srb, garbage: SRB status; \
-             refuse, page, command: status",
+             host-status, garbage: host status of pvscsi; refuse, page, command: status",
         ),
         number("sense_len", "garbage: length of the sense data"),
         number("resid", "garbage: residual"),
@@ -73,19 +76,31 @@ pub const FAULT: Object = Object {
             "len8",
             "descriptor: length of the packet, in eights of bytes",
         ),
-        number("ahead", "used-index: elements ahead"),
+        number(
+            "ahead",
+            "used-index, completion-index, message-index: elements ahead",
+        ),
         number(
             "id",
-            "used-unknown: id in the used ring; unknown-id: transaction id",
+            "used-unknown: id in the used ring; unknown-id: transaction id; \
+             unknown-context: context; messages: target",
         ),
         number("sub_channels", "properties: most sub-channels"),
         number("max_transfer", "properties: most bytes of data"),
-        number("number", "events, notices: how many"),
+        number("number", "events, notices, messages, interrupts: how many"),
         number(
             "notice",
             "notices: operation [default 11]; 12 puts the other port of kind=fc in use",
         ),
         switch("rescind", "open: take the device away instead"),
+        number(
+            "message",
+            "messages: what happened [default 0, a target came]",
+        ),
+        number("bus", "messages: bus"),
+        number("requests", "sizes: logarithm of the entries for requests"),
+        number("completions", "sizes: the same for completions"),
+        number("messages", "sizes: the same for messages"),
         number("event", "events: event field"),
         number("reason", "events: reason field"),
         number("lun_field", "events: LUN field"),
@@ -100,7 +115,8 @@ pub const FAULT: Object = Object {
         ),
         number(
             "value",
-            "config: what the field reads as; write-index, read-index: the index",
+            "config: what the field reads as; write-index, read-index: the index; targets: \
+             how many; threshold: requests",
         ),
         switch("notify", "config: tell the driver"),
     ],

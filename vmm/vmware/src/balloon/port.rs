@@ -5,7 +5,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hospes_device::balloon::{Balloon, PageError, Pages, PAGE_SIZE};
+use hospes_device::balloon::{self, Balloon, PageError, Pages, PAGE_SIZE};
 use hospes_device::counters::Counted;
 use hospes_device::fault::Faults;
 use hospes_device::memory::GuestMemory;
@@ -20,7 +20,6 @@ use zerocopy::IntoBytes;
 
 use super::commands::Commands;
 use super::fault::FaultKind;
-use crate::balloon::{self, BalloonDevice};
 
 /// What a guest is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,12 +119,14 @@ impl Port {
         })
     }
 
+    /// Carries a command out. Nobody else does until it is over: a guest that begins anew on
+    /// another vCPU has not given pages by what it was granted before.
     fn carry_out(&self, call: Call, refused: &mut u64) -> Reply {
+        let mut state = self.lock();
         let request = Request::from(call);
         if let Request::Start(wanted) = request {
-            return self.start(wanted);
+            return self.start(&mut state, wanted);
         }
-        let mut state = self.lock();
         let Phase::On(granted) = state.phase else {
             return Reply::of(Status::RESET);
         };
@@ -141,12 +142,10 @@ impl Port {
             Request::GuestId(id) => state.guest_id = Some(id),
             Request::DoorbellSet(doorbell) => state.doorbell = doorbell,
             Request::Single(operation, page) => {
-                drop(state);
-                return self.single(call.command, operation, page, target);
+                return self.single(&state, call.command, operation, page, target);
             }
             Request::Batch { .. } => {
-                drop(state);
-                let Some(failed) = self.batch(&request, call.command) else {
+                let Some(failed) = self.batch(&state, &request, call.command) else {
                     return Reply::of(Status::PAGE_INVALID);
                 };
                 *refused = failed;
@@ -160,8 +159,7 @@ impl Port {
     }
 
     /// A guest begins, or ends: whatever it had given it has again.
-    fn start(&self, wanted: Capabilities) -> Reply {
-        let mut state = self.lock();
+    fn start(&self, state: &mut State, wanted: Capabilities) -> Reply {
         self.balloon.forget();
         state.doorbell = None;
         state.guest_pages = None;
@@ -184,13 +182,20 @@ impl Port {
     }
 
     /// Gives or takes one page.
-    fn single(&self, command: Command, operation: Operation, page: u64, target: u64) -> Reply {
+    fn single(
+        &self,
+        state: &State,
+        command: Command,
+        operation: Operation,
+        page: u64,
+        target: u64,
+    ) -> Reply {
         let entry = Entry::new(page);
         if entry.page() != page {
             return Reply::of(Status::PAGE_INVALID);
         }
         let mut entries = [entry];
-        self.move_pages(command, operation, PageSize::Small, &mut entries);
+        self.move_pages(state, command, operation, PageSize::Small, &mut entries);
         match entries.map(|entry| entry.status()) {
             [Status::SUCCESS] => Reply::with_target(target),
             [status] => Reply::of(status),
@@ -199,7 +204,7 @@ impl Port {
 
     /// Carries a batch out, and writes to its page what became of each entry. Says how many
     /// were refused; `None` if there is no such batch.
-    fn batch(&self, request: &Request, command: Command) -> Option<u64> {
+    fn batch(&self, state: &State, request: &Request, command: Command) -> Option<u64> {
         let Request::Batch {
             operation,
             size,
@@ -220,15 +225,17 @@ impl Port {
         self.memory
             .read_slice(entries.as_mut_bytes(), address)
             .ok()?;
-        self.move_pages(command, operation, size, entries);
+        self.move_pages(state, command, operation, size, entries);
         self.memory.write_slice(entries.as_bytes(), address).ok()?;
         let failed = entries.iter().filter(|entry| !entry.status().is_success());
         Some(failed.count() as u64)
     }
 
-    /// Gives or takes pages, and notes with each entry what became of it.
+    /// Gives or takes pages, and notes with each entry what became of it. Who may do that has
+    /// the state locked in which it was allowed.
     fn move_pages(
         &self,
+        _state: &State,
         command: Command,
         operation: Operation,
         size: PageSize,
@@ -328,8 +335,9 @@ fn names(capabilities: Capabilities) -> Vec<&'static str> {
         .collect()
 }
 
-impl BalloonDevice for Port {
-    fn status(&self) -> balloon::Status {
+impl Port {
+    /// How the balloon is.
+    pub fn status(&self) -> balloon::Status {
         let current = self.balloon.pages();
         let state = self.lock();
         let (phase, granted) = match state.phase {
@@ -354,7 +362,12 @@ impl BalloonDevice for Port {
         }
     }
 
-    fn set_target(&self, bytes: u64) -> Result<(), String> {
+    /// Sets what is wanted in it, in bytes, and rings the guest's doorbell, if it has set one.
+    ///
+    /// # Errors
+    ///
+    /// A text that names the key, if there is not that much memory.
+    pub fn set_target(&self, bytes: u64) -> Result<(), String> {
         let (pages, capacity) = (bytes >> PAGE_SHIFT, self.balloon.capacity());
         if pages > capacity {
             let most = capacity << PAGE_SHIFT;

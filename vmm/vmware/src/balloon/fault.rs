@@ -2,14 +2,18 @@
 
 //! What the port can be told to do wrong ([`hospes_device::fault`]).
 
-use hospes_device::fault::{Fault, FaultError, Kind};
+use hospes_device::fault::{self, FaultError, Kind};
 use protocol::vmballoon::batch::STATUS_BITS;
 use protocol::vmballoon::Command;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::Port;
-use crate::storage::fault::{inject, list, Faulty};
+
+/// Something that the port is to do wrong. In JSON it is one flat object:
+/// `{"kind": "page", "code": 5, "operation": 6, "count": 10}`.
+pub type Fault = fault::Fault<FaultKind>;
+/// A fault and what came of it.
+pub type FaultStatus = fault::FaultStatus<FaultKind>;
 
 /// What is done wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,37 +88,34 @@ impl Kind for FaultKind {
     }
 }
 
-/// Says whether the port can do that.
-///
-/// # Errors
-///
-/// A text that names the key.
-pub fn check(fault: &Map<String, Value>) -> Result<(), String> {
-    let fault = serde_json::from_value::<Fault<FaultKind>>(Value::Object(fault.clone()));
-    fault.map(drop).map_err(|error| error.to_string())
-}
-
-impl Faulty for Port {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault: Fault<FaultKind>| {
-            fault.check()?;
-            if fault.kind == (FaultKind::Reset {}) {
-                self.order_reset();
-                return Ok(self.faults.note(&fault.kind));
-            }
-            self.faults.arm(fault)
-        })
+impl Port {
+    /// Arms a fault, or has it act at once if it is of such a kind. Returns a number that
+    /// [`clear_fault`](Self::clear_fault) takes.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultError`] for what makes no sense.
+    pub fn inject(&self, fault: Fault) -> Result<u64, FaultError> {
+        fault.check()?;
+        if fault.kind == (FaultKind::Reset {}) {
+            self.order_reset();
+            return Ok(self.faults.note(&fault.kind));
+        }
+        self.faults.arm(fault)
     }
 
-    fn faults(&self) -> Vec<Value> {
-        list(self.faults.list())
+    /// The armed faults.
+    pub fn faults(&self) -> Vec<FaultStatus> {
+        self.faults.list()
     }
 
-    fn clear_fault(&self, id: u64) -> bool {
+    /// Disarms a fault. False if there is none with that number.
+    pub fn clear_fault(&self, id: u64) -> bool {
         self.faults.clear(id)
     }
 
-    fn clear_faults(&self) {
+    /// Disarms every fault.
+    pub fn clear_faults(&self) {
         self.faults.clear_all();
     }
 }

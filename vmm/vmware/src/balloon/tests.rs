@@ -4,13 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
 
 use proptest::prelude::*;
 
 use super::port::*;
 use super::*;
-use crate::balloon::BalloonDevice;
-use crate::storage::fault::Faulty;
 use hospes_device::memory::GuestMemory;
 use protocol::vmballoon::{
     Call, Capabilities, Command, Entry, Operation, PageSize, Registers, Reply, Status,
@@ -18,7 +17,7 @@ use protocol::vmballoon::{
 use protocol::vmci::Handle;
 use serde_json::{json, Value};
 use std::sync::Arc;
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use zerocopy::IntoBytes;
 
 const MEMORY: u64 = 16 << 20;
@@ -42,7 +41,8 @@ struct Bench {
 }
 
 fn bench(offer: Offer) -> Bench {
-    let memory = crate::memory::create(MEMORY).unwrap();
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]);
+    let memory = Arc::new(memory.unwrap());
     let bell = Arc::<Bell>::default();
     Bench {
         port: Port::new(&memory, offer, Some(bell.clone())),
@@ -89,7 +89,8 @@ impl Bench {
     }
 
     fn inject(&self, fault: Value) -> Result<u64, String> {
-        self.port.inject(fault.as_object().unwrap().clone())
+        let fault: Fault = serde_json::from_value(fault).map_err(|error| error.to_string())?;
+        self.port.inject(fault).map_err(|error| error.to_string())
     }
 
     fn current(&self) -> u64 {
@@ -194,6 +195,33 @@ fn nothing_goes_before_the_start_and_after_the_end() {
     );
     assert_eq!(bench.current(), 0, "a guest that ends has its pages again");
     assert_eq!(bench.call(Call::get_target(1)).status, Status::RESET);
+}
+
+/// Pages are given before another vCPU ends all, and forgotten then, or they are not given.
+#[test]
+fn who_ends_on_another_vcpu_leaves_no_page_behind() {
+    for _ in 0..100 {
+        let bench = started();
+        let entries: Vec<_> = (0x300..0x500).map(Entry::new).collect();
+        let address = GuestAddress(BATCH << 12);
+        bench
+            .memory
+            .write_slice(entries.as_bytes(), address)
+            .unwrap();
+        let give = Call::batch(Operation::Lock, PageSize::Small, BATCH, 512);
+        let both = Barrier::new(2);
+        let reply = std::thread::scope(|scope| {
+            let giver = scope.spawn(|| {
+                both.wait();
+                bench.call(give)
+            });
+            both.wait();
+            bench.call(Call::start(Capabilities::default()));
+            giver.join().unwrap()
+        });
+        assert!(matches!(reply.status, Status::SUCCESS | Status::RESET));
+        assert_eq!(bench.current(), 0);
+    }
 }
 
 #[test]

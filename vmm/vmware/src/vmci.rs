@@ -32,7 +32,7 @@ use serde::Serialize;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 use zerocopy::FromBytes;
 
-use super::balloon::port::Ringer;
+use crate::balloon::port::Ringer;
 
 /// Its name among devices.
 pub const ID: &str = "vmci";
@@ -330,5 +330,4 @@ impl Counted for Vmci {
 }
 
 #[cfg(test)]
-#[path = "vmci_tests.rs"]
 mod tests;

@@ -8,6 +8,7 @@ use hospes_device::interrupt::{MsiMessage, MsiVector};
 use hospes_pci::msix::CONTROL_ENABLE;
 use proptest::prelude::*;
 use protocol::vmci::datagram::{self, Link};
+use vm_memory::GuestMemoryMmap;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -37,7 +38,8 @@ impl MsiVector for Vectors {
 }
 
 fn device() -> (Arc<Vmci>, GuestMemory, Vectors) {
-    let memory = crate::memory::create(1 << 20).unwrap();
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]);
+    let memory = Arc::new(memory.unwrap());
     let vectors = Vectors::default();
     (Vmci::new(&memory, &vectors).unwrap(), memory, vectors)
 }

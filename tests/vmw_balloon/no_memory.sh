@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# A guest that has no page for its balloon at times loses none: it gives small pages
+# where there are no large ones, comes to its target later, takes all of them back, and
+# a driver that cannot be loaded leaves nothing behind. Only the debug kernel can be
+# told to fail.
+#
+# machine: module=vmw_balloon driver=rust vmm=hospes kernel=debug vcpus=1
+# host: yes
+# limit: 400
+# order: last
+
+. /tests/lib.sh
+. /tests/balloon.sh
+
+debug=/sys/kernel/debug
+# The order of a page of 2 MiB, of which nobody else has any use here.
+LARGE=9
+
+# pages_fail ORDER PERCENT: pages of that order and above cannot be had, so often.
+pages_fail() {
+	echo 0 >$debug/fail_page_alloc/verbose
+	echo N >$debug/fail_page_alloc/ignore-gfp-wait
+	echo N >$debug/fail_page_alloc/ignore-gfp-highmem
+	echo "$1" >$debug/fail_page_alloc/min-order
+	printf '%#x' -1 >$debug/fail_page_alloc/times
+	echo "$2" >$debug/fail_page_alloc/probability
+}
+
+# only_workers: and only for the kernel's own threads, of which one is the driver's.
+only_workers() {
+	local stat
+	for stat in /proc/[0-9]*/stat; do
+		grep -q '(kworker/' "$stat" 2>/dev/null && echo 1 >"${stat%stat}make-it-fail"
+	done
+	echo Y >$debug/fail_page_alloc/task-filter
+}
+
+plenty() {
+	echo 0 >$debug/fail_page_alloc/probability
+	echo N >$debug/fail_page_alloc/task-filter
+	echo 0 >$debug/fail_page_alloc/min-order
+}
+
+# large_failed: how often the driver found no page of 2 MiB.
+large_failed() { awk '/^allocFail *\(2M\)/ { print $NF }' $BALLOON; }
+
+# Gone for good or there again, and never in between.
+driver_gone() { [ ! -e "/sys/module/$MODULE" ] && [ ! -e $BALLOON ]; }
+
+# load_failing NUMBER: a load of which one allocation fails, the one with that
+# number; it succeeds or is refused, and the driver goes again.
+load_failing() {
+	sh -c 'echo "$1" >/proc/self/fail-nth; exec /bin/insmod "$2"' want "$1" "/modules/$MODULE.ko" \
+		>/tmp/insmod 2>&1
+	if driver_loaded; then
+		loads=$((loads + 1))
+		until_true 60 rmmod "$MODULE" || return
+	else
+		refusals=$((refusals + 1))
+	fi
+	driver_gone
+}
+
+check "the kernel can be told to fail" [ -d $debug/fail_page_alloc ]
+check "loads" balloon_load
+check "memory to watch" memory_keep 16
+memory_watch
+pages_fail $LARGE 100
+check "without large pages it gives small ones" balloon_to 24
+check "and no large ones" same "$(commands_called batched-2m-lock)" 0
+check "it knows" [ "$(large_failed)" -gt 0 ]
+plenty
+check "they come back" balloon_to 0
+pages_fail $LARGE 50
+check "with large pages at times" balloon_to 48
+plenty
+check "these come back" balloon_to 0
+only_workers
+pages_fail 0 20
+check "with small pages at times, too" balloon_to 24
+check "it comes back without a page to spare" balloon_to 0
+plenty
+check "no page is lost or doubled" pages_in_order
+check "memory is as it was" memory_watched
+check "unloads" driver_unload
+loads=0 refusals=0
+# What the driver core says when it is refused a name.
+cat >/tmp/expected <<-END
+	kobject.*error: -12
+END
+for number in 40 80 120 160 200 250 300 350 400 450 500 600 700 850 1000; do
+	load_failing "$number" || break
+done
+check "loads with one failure each" driver_gone
+say "  # $loads loads succeeded, $refusals were refused"
+check "some were refused" [ $refusals -gt 0 ]
+check "loads again" balloon_load
+check "gives what it should" balloon_to 32
+check "and takes it back" balloon_to 0
+check "unloads at last" driver_unload
