@@ -220,7 +220,14 @@ impl ScsiRequest {
         let mut padded = [0; MAX_CDB_SIZE];
         padded.get_mut(..cdb.len())?.copy_from_slice(cdb);
         let length = u8::try_from(cdb.len()).ok()?;
-        Self::with_padded(address, padded, length, direction, transfer_length, is_tagged)
+        Self::with_padded(
+            address,
+            padded,
+            length,
+            direction,
+            transfer_length,
+            is_tagged,
+        )
     }
 
     /// The same of a CDB with zeros behind it, and its length: with no copy whose length is
