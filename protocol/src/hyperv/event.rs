@@ -66,7 +66,7 @@ impl<M: SharedExchange> Flags<M> {
             let mut left = self.take_word(self.word(index));
             while left != 0 {
                 // Below 32.
-                taken(index << 5 | left.trailing_zeros() as u16);
+                taken((index << 5) | left.trailing_zeros() as u16);
                 // Without the lowest bit that is set.
                 left &= left.wrapping_sub(1);
             }
