@@ -11,11 +11,15 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    sync::Arc, //
+    sync::Arc,
+    ThisModule, //
 };
 
 /// What a file shows.
 pub trait Show: Send + Sync + 'static {
+    /// The module that has the code, which stays while a file is open.
+    const MODULE: ThisModule;
+
     /// Writes the file's content.
     ///
     /// # Errors
@@ -24,8 +28,8 @@ pub trait Show: Send + Sync + 'static {
     fn show(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// A file that all may read. Dropping it removes it, and waits for those who read. On a kernel without
-/// debugfs there is nothing.
+/// A file that all may read. Dropping it removes it, and waits for those who read; the module cannot
+/// be unloaded while somebody has it open. On a kernel without debugfs there is nothing.
 pub struct RootFile<T: Show> {
     entry: *mut bindings::dentry,
     _shown: Arc<T>,
@@ -42,6 +46,7 @@ impl<T: Show> RootFile<T> {
         read: Some(bindings::seq_read),
         llseek: Some(bindings::seq_lseek),
         release: Some(bindings::single_release),
+        owner: T::MODULE.as_ptr(),
         open: Some(open::<T>),
         ..pin_init::zeroed()
     };

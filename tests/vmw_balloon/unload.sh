@@ -10,12 +10,19 @@
 . /tests/lib.sh
 . /tests/balloon.sh
 
+COUNTERS=/sys/kernel/debug/vmmemctl
+
+stays() { ! rmmod "$MODULE" 2>/dev/null && driver_loaded; }
+
 check "memory to watch" memory_keep 16
 FREE=$(available)
 MOST=$((FREE / 2))
 for round in 1 2 3; do
 	check "loads, $round" balloon_load
 	check "fills, $round" balloon_to $MOST
+	exec 7<$COUNTERS
+	check "stays while somebody reads of it, $round" stays
+	exec 7<&-
 	check "unloads, $round" driver_unload
 	check "the host has nothing, $round" same "$(mib_in_balloon)" 0
 	check "the guest has it all, $round" [ "$(available)" -gt $((FREE * 9 / 10)) ]

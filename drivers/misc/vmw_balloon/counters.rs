@@ -15,7 +15,9 @@ use kernel::{
     sync::atomic::{
         Atomic,
         Relaxed, //
-    }, //
+    },
+    ModuleMetadata,
+    ThisModule, //
 };
 use protocol::vmballoon::{
     Capabilities,
@@ -181,6 +183,8 @@ fn show_hex(to: &mut fmt::Formatter<'_>, name: &str, number: u64) -> fmt::Result
 }
 
 impl Show for Vmballoon {
+    const MODULE: ThisModule = <crate::LocalModule as ModuleMetadata>::THIS_MODULE;
+
     fn show(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let link = self.link();
         let resetting = if link.needs_reset() { "y" } else { "n" };
