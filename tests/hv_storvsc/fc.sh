@@ -5,7 +5,7 @@
 # scan by hand finds what is there, disks come and go, the names change when the
 # host says so, and nothing of it is left when the driver is.
 #
-# machine: module=hv_storvsc controller=fc driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare
+# machine: module=hv_storvsc controller=fc driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # machine: module=hv_storvsc controller=fc driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # host: yes
 # limit: 400
