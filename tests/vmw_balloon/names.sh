@@ -51,7 +51,7 @@ kernel_counters() {
 }
 
 log() {
-	dmesg | sed -n '/out-of-tree module/d; s/.*\(vmw_balloon: .*\)/\1/p' | while read -r line; do
+	dmesg | sed -n '/out-of-tree module/d; /module verification failed/d; s/.*\(vmw_balloon: .*\)/\1/p' | while read -r line; do
 		surface log line "$line"
 	done
 }

@@ -129,7 +129,7 @@ endured "unknown contexts" kind=unknown-context,target=1,count=5 kind=unknown-co
 at_once "interrupts for nothing" kind=interrupts,number=1000
 at_once "a threshold that cannot be reached" kind=threshold,value=1000000
 # Losses, and the way from one means to the next.
-endured "requests that never come back" kind=drop,target=1,count=2
+endured "requests that never come back" kind=drop,target=1,count=1
 endured "aborts refused" kind=delay,ms=5000,target=1,count=1 kind=refuse,operation=6
 endured "resets refused, too" kind=delay,ms=20000,target=1,count=1 kind=refuse,operation=6 \
 	kind=refuse,operation=5 kind=refuse,operation=4
