@@ -8,7 +8,7 @@
 # The kernel's own driver has no chance here: it takes whatever context comes for one
 # of its own, and a ring whose index is too far ahead for one that is full of them.
 #
-# machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=3x2M
+# machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=3x2M set=long
 # machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M set=long
 # machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
