@@ -4,6 +4,8 @@
 # memory that must not change meanwhile.
 
 BALLOON=/sys/kernel/debug/vmmemctl
+# The driver, if it is not the only one under test.
+BALLOON_MODULE=${BALLOON_MODULE:-/modules/vmw_balloon.ko}
 KEPT=/tmp/kept
 
 # balloon_says NAME: a number that the driver tells, hexadecimal ones as such.
@@ -81,7 +83,7 @@ pages_in_order() {
 }
 
 balloon_load() {
-	insmod "/modules/$MODULE.ko" "$@" || return
+	insmod "$BALLOON_MODULE" "$@" || return
 	until_true 30 balloon_runs || { host balloon; return 1; }
 }
 

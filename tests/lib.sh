@@ -116,22 +116,35 @@ disk_numbers() { seq 0 $((DISKS - 1)); }
 
 disk_list() { ls /sys/class/scsi_disk | tr '\n' ' '; }
 
-# disk N: its device node.  Sets NODE as well, for callers that count processes:
-# under emulation a process costs more than a request.  Beyond 255 the kernel's
-# numbers have the address method (flat space, 0x4000) in them.
-disk() {
+# place N: sets PLACE to where unit N is, as the end of its address: a process, which
+# an answer on standard output takes, costs more than a request under emulation.
+# Beyond 255 the kernel's numbers have the address method (flat space, 0x4000) in
+# them.
+place() {
 	if [ "$MODULE" = vmw_pvscsi ] || [ "$CONTROLLER" = ide ]; then
-		set -- "$1:0"
+		PLACE=$1:0
 	elif [ "$MODULE" = hv_storvsc ]; then
-		set -- "$(($1 / 510)):$(($1 / 255 % 2)):$(($1 % 255))"
+		PLACE=$(($1 / 510)):$(($1 / 255 % 2)):$(($1 % 255))
 	elif [ "$1" -lt 256 ]; then
-		set -- "0:$1"
+		PLACE=0:$1
 	else
-		set -- "0:$((0x4000 + $1))"
+		PLACE=0:$((0x4000 + $1))
 	fi
-	set -- /sys/class/scsi_disk/*:"$1"/device/block/*
+}
+
+# disk N: its device node.  Sets NODE as well, for the same reason.
+disk() {
+	place "$1"
+	set -- /sys/class/scsi_disk/*:"$PLACE"/device/block/*
 	NODE=/dev/${1##*/}
 	[ -b "$NODE" ] && echo "$NODE"
+}
+
+# unit N: the device node of a unit that is no disk of the machine's.
+unit() {
+	place "$1"
+	set -- /sys/class/scsi_device/*:"$PLACE"/device/block/*
+	[ -b "/dev/${1##*/}" ] && echo "/dev/${1##*/}"
 }
 
 # disk_busy NAME: the block device has reads or writes in flight.

@@ -19,7 +19,7 @@ guest.py     initial file system and command line of a guest
 host.py      checks that need no guest: unit tests, formatting, lints
 surface.py   compares what our driver and its C twin show to the outside
 report.py    results as JSON, KTAP, one line, and the README's table
-demo.py      one guest and a table
+demo.py      guests of each hypervisor, and tables
 
 The package uses nothing but Python's standard library and runs in the build
 root; scripts/test and scripts/demo are its front doors.

@@ -34,8 +34,8 @@ hospes_place() {
 hospes_add() { ctl disk add "path=disk$1,on=${2:-s0},$(hospes_place "$1"),serial=DISK$1"; }
 hospes_remove() { ctl disk remove "on=s0,$(hospes_place "$1")"; }
 hospes_resize() { ctl disk resize "on=s0,$(hospes_place "$1"),size=$2"; }
-hospes_change() { ctl cdrom change "on=s0,lun=$1,path=$2"; }
-hospes_eject() { ctl cdrom eject "on=s0,lun=$1"; }
+hospes_change() { ctl cdrom change "on=s0,$(hospes_place "$1"),path=$2"; }
+hospes_eject() { ctl cdrom eject "on=s0,$(hospes_place "$1")"; }
 hospes_add_controller() {
 	# One like the first.
 	case $(ctl devices) in

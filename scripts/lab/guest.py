@@ -19,9 +19,10 @@ DISK_MODULES = ["sd_mod", "sg"]
 CD_MODULES = ["sr_mod", "isofs"]
 BASE_MODULES = ["pvpanic_pci"]
 BUS = "hv_vmbus"
-# The kernel's own drivers that a case about their bus loads.
+# The kernel's own drivers that a case loads besides: of the same bus, or of VMware.
 CHILDREN = {BUS: ["hid_hyperv", "hv_balloon", "hv_netvsc", "hv_sock", "hv_storvsc", "hv_utils",
-                  "hyperv_keyboard", "pci_hyperv", "uio_hv_generic"]}
+                  "hyperv_keyboard", "pci_hyperv", "uio_hv_generic"],
+            "vmw_pvscsi": ["vmw_balloon"]}
 # The kernel that another one starts: the lab's cannot be loaded so, it is not relocatable.
 NEXT = "stock"
 # A kernel tests its ciphers when it boots: two seconds of an emulated machine.

@@ -45,6 +45,9 @@ HYPERV = ("hv-relaxed,hv-vapic,hv-vpindex,hv-runtime,hv-time,hv-synic,hv-stimer,
 # Else QEMU makes one up at each start, and what two drivers see would differ.
 BALLOON_INSTANCE = "9a1d1ee5-0e2c-4d1f-8f43-6d3b4f4c9b10"
 
+# What our VMM is VMware by. There, every machine has a balloon.
+VMWARE = ["--personality", "vmware", "--balloon", "vmware"]
+
 # Where the agent outside (tests/host/agent.sh) reaches the VMM.
 CONTROL, MONITOR = "control.sock", "monitor"
 
@@ -162,9 +165,9 @@ def _hospes_controller(machine: Machine) -> list[str]:
     if machine.module in ("hv_storvsc", "hv_vmbus"):
         return ["--personality", "hyperv", *_vmbus_controllers(machine)]
     if machine.module == "vmw_balloon":
-        return ["--personality", "vmware", "--balloon", "vmware"]
+        return VMWARE
     if machine.module == "vmw_pvscsi":
-        return ["--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]
+        return [*VMWARE, "--scsi", f"pvscsi,id=s0{_pvscsi_targets(machine)}"]
     return []
 
 

@@ -6,6 +6,7 @@
 #
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
 # machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
+# machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=stock vcpus=2 disks=3x16M+61x1M
 # set: long
 # limit: 240
 

@@ -7,16 +7,14 @@
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=stock vcpus=1 disks=1x4M+cd
 # machine: module=virtio_scsi driver=rust,c vmm=hospes,qemu kernel=stock,lab vcpus=1 disks=1x4M+cd set=long
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+cd set=long
+# machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+cd set=long
 # host: yes
 # limit: 120
 
 . /tests/lib.sh
 
 # drive: the node of the drive.
-drive() {
-	set -- /sys/class/scsi_device/*:0:"$CD_LUN"/device/block/*
-	[ -b "/dev/${1##*/}" ] && echo "/dev/${1##*/}"
-}
+drive() { unit "$CD_LUN"; }
 
 drive_there() { drive >/dev/null; }
 

@@ -9,6 +9,7 @@
 # machine: module=virtio_scsi driver=c vmm=hospes,qemu kernel=stock vcpus=2 disks=2x4M set=long
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=2x4M
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=2 disks=2x4M set=long
+# machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=2 disks=2x4M set=long
 # programs: fio
 # limit: 300
 

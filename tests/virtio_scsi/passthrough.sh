@@ -9,6 +9,7 @@
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+pass
 # machine: module=virtio_scsi driver=rust,c vmm=hospes kernel=stock,lab vcpus=1 disks=1x4M+pass set=long
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+pass set=long
+# machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+pass set=long
 # host: yes
 # alone: yes
 # limit: 180
@@ -16,10 +17,7 @@
 . /tests/lib.sh
 
 # device: the node of the device that is passed through.
-device() {
-	set -- /sys/class/scsi_disk/*:0:"$PASS_LUN"/device/block/*
-	[ -b "/dev/${1##*/}" ] && echo "/dev/${1##*/}"
-}
+device() { unit "$PASS_LUN"; }
 
 device_there() { device >/dev/null; }
 

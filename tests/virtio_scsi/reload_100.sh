@@ -8,6 +8,7 @@
 # machine: module=virtio_scsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust vmm=qemu,hospes kernel=stock vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
 # set: long
 # limit: 900
 

@@ -8,6 +8,7 @@
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # machine: module=virtio_scsi driver=c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # machine: module=hv_storvsc driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
+# machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=2x4M set=long
 # programs: sg_*
 # limit: 400
 
@@ -52,7 +53,9 @@ check "ready" ready
 check "request sense" says "no sense|additional sense" sg_requests "$d"
 check "standard INQUIRY" says "peripheral qualifier=0|PQual=0" sg_inq "$d"
 check "INQUIRY names a version of SPC" says "version=0x0[5-7]" sg_inq "$d"
-check "report LUNs" says "2 lun|Lun list length = 16" sg_luns "$d"
+# A target of VMware's has one unit, and the two disks are two of these.
+units=$([ "$MODULE" = vmw_pvscsi ] && echo 1 || echo 2)
+check "report LUNs" says "$units lun|Lun list length = $((units * 8))" sg_luns "$d"
 for page in sv sn di ei bl bdc lbpv; do
 	check "VPD page $page" sg_vpd -p "$page" "$d"
 done

@@ -11,6 +11,7 @@
 # machine: module=virtio_scsi driver=rust vmm=hospes kernel=debug vcpus=1 disks=2x4M+2x2M:spare
 # machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=debug vcpus=1 disks=2x4M+2x2M:spare
 # machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=2x4M+2x2M:spare set=long
+# machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=stock vcpus=1 disks=2x4M+2x2M:spare set=long
 # host: yes
 # limit: 240
 

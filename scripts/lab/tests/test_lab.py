@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from lab import (backend, cases, cpu, debian, guest, host, job, ktap, matrix, surface, table,
+from lab import (backend, cases, cpu, debian, demo, guest, host, job, ktap, matrix, surface, table,
                  vmm, watch)
 from lab.initramfs import Archive
 from lab.machine import Disks, Machine
@@ -98,6 +98,7 @@ class Commands(unittest.TestCase):
     def test_controller_with_one_unit_a_target(self):
         machine = replace(self.MACHINE, module="vmw_pvscsi", disks=Disks("2x4M+1x2M:spare"))
         words = vmm.command(machine, vmm.Boot("k", "i", "a"))
+        self.assertEqual(words[words.index("--personality") + 1], "vmware")
         self.assertIn("pvscsi,id=s0,max_target=7", words)
         self.assertIn("path=disk1,on=s0,target=1,lun=0,serial=DISK1", words)
         self.assertEqual(words.count("--disk"), 2)
@@ -204,6 +205,13 @@ class Reports(unittest.TestCase):
             self.assertEqual(readme.read_text(),
                              f"before\n{table.BEGIN}\n{text}\n{table.END}\nafter\n")
             json.loads((Path(directory) / "results.json").read_text())
+
+    def test_balloon_of_the_demonstration(self):
+        said = ["# shown balloon=0 vmm=480", "# shown disks=0 path=direct wrote rate=1.0MiB/s",
+                "# shown balloon=200 vmm=281"]
+        self.assertEqual(demo.balloon(said), ["balloon  the VMM's resident size",
+                                              "0 MiB    480 MiB", "200 MiB  281 MiB"])
+        self.assertEqual(demo.balloon(said[1:2]), [])
 
     def test_cargo_lines(self):
         text = "test a::b ... ok\ntest c - d (line 3) ... FAILED\ntest result: ok. 1 passed\n"
