@@ -57,9 +57,8 @@ def initramfs(parts: Parts, boot: Boot, cases: list[Case]) -> bytes:
         # Called by its path: BusyBox has a lesser one of that name.
         archive.add_program("/usr/sbin/mke2fs", "usr/sbin/mke2fs")
     archive.add("init", (parts.root / "tests/guest/init").read_bytes(), 0o755)
-    archive.add("tests/lib.sh", (parts.root / "tests/lib.sh").read_bytes())
-    for name in ("vmbus.sh", "balloon.sh", "kexec.sh"):
-        archive.add(f"tests/{name}", (parts.root / "tests" / name).read_bytes())
+    for path in sorted((parts.root / "tests").glob("*.sh")):
+        archive.add(f"tests/{path.name}", path.read_bytes())
     scale = patience(machine.kernel)
     archive.add("plan", "".join(f"{case.name} {case.limit * scale}\n" for case in cases))
     archive.add("machine", facts(machine, boot.host))

@@ -15,88 +15,37 @@
 # limit: 400
 
 . /tests/lib.sh
+. /tests/faults.sh
 
-# Reads and writes on disk 1, several times as many as a fault counts; how they
-# end is the device's business.
-provoke() {
-	local node
-	node=$(disk 1)
-	timeout 20 diskcheck verify --disk 1 --direct --io-size 32K --jobs 4 "$node"
-	timeout 20 diskcheck write --disk 1 --generation 300 --direct --io-size 32K --jobs 4 "$node"
-	return 0
-}
-
-ended() { [ ! -d "/proc/$1" ]; }
-
-again() { disk_write 1 --direct && disk_verify 1 --direct; }
-
-reset_bus() { diskcheck reset --scope host "$(disk 0)"; }
-
-# provoked NAME FAULT…: requests with these faults end.
-provoked() {
-	local name=$1 fault load number
-	shift
-	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
-	done
-	provoke >/tmp/provoked 2>&1 &
-	load=$!
+# all_ended NAME PID: a reset ends what the host keeps, and the host may keep what
+# comes after it.
+all_ended() {
+	local number
 	for number in 1 2 3; do
-		until_true 8 ended $load && break
-		# The host keeps what it has until a reset, and may keep what comes after it.
-		check "$name: reset, $number" reset_bus
+		until_true 8 ended "$2" && break
+		check "$1: reset, $number" reset_controller
 	done
-	check "$name: every request is ended" until_true 30 ended $load
-	check "$name: clear" host clear-faults
-	# That requests fail is as it should be.
-	dmesg -c >/dev/null
-}
-
-# endured NAME FAULT…: the driver gets along, and goes on as if nothing had been.
-endured() {
-	provoked "$@"
-	check "$1: disk 1 can be written and read" again
-}
-
-# survived NAME FAULT…: the driver may give the controller up until it is bound again.
-survived() {
-	provoked "$@"
-	check "$1: the driver goes" driver_unload
-	check "$1: and comes back" driver_load
-	check "$1: disk 0 is as it was" disk_verify 0 --direct --io-size 256K
-	check "$1: disk 1 can be written and read" again
+	check "$1: every request is ended" until_true 30 ended "$2"
 }
 
 # reset_with NAME FAULT: a reset under load, with that fault.
 reset_with() {
 	local load
-	check "$1: inject $2" host fault "$2"
+	injected "$@"
 	provoke >/tmp/provoked 2>&1 &
 	load=$!
-	reset_bus >/tmp/reset 2>&1
+	reset_controller >/tmp/reset 2>&1
 	say "  # $1: $(cat /tmp/reset)"
 	check "$1: every request is ended" until_true 30 ended $load
-	check "$1: clear" host clear-faults
-	dmesg -c >/dev/null
+	cleared "$1"
 	check "$1: disk 1 can be written and read" again
 }
 
 # loaded NAME FAULT…: the driver loads with that, or has no disks.
 loaded() {
-	local name=$1 fault
-	shift
-	check "$name: the driver goes" driver_unload
-	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
-	done
-	check "$name: the driver is loaded" timeout 60 insmod "/modules/$MODULE.ko"
-	sleep 1
-	say "  # $name: disks found: $(disk_list)"
-	check "$name: clear" host clear-faults
-	check "$name: the driver goes again" driver_unload
-	dmesg -c >/dev/null
-	check "$name: and comes back" driver_load
-	check "$name: disk 0 is as it was" disk_verify 0 --direct --io-size 256K
+	loaded_with "$@"
+	say "  # $1: disks found: $(disk_list)"
+	unloaded "$1"
 }
 
 speaks() { dmesg | grep -q "hv_storvsc .*: version $1"; }

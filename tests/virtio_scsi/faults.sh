@@ -12,14 +12,7 @@
 # limit: 400
 
 . /tests/lib.sh
-
-# Reads and writes on disk 1, several times as many as a fault counts; how they
-# end is the device's business.
-provoke() {
-	timeout 20 diskcheck verify --disk 1 --direct --io-size 32K --jobs 4 "$(disk 1)"
-	timeout 20 diskcheck write --disk 1 --generation 300 --direct --io-size 32K --jobs 4 "$(disk 1)"
-	return 0
-}
+. /tests/faults.sh
 
 # taken: the device is taken from the driver, which ends what the device keeps.
 taken() {
@@ -38,15 +31,12 @@ recovered() {
 
 # survives NAME FAULT…: the driver gets along with a device that has these faults.
 survives() {
-	local name=$1 fault
-	shift
-	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
-	done
+	local name=$1 load
+	injected "$@"
 	# A request that the device keeps does not end until the device is reset: to
 	# wait for all would be in vain.
 	provoke >/tmp/provoked 2>&1 &
-	local load=$!
+	load=$!
 	until_true 8 ended $load
 	check "$name: clear" host clear-faults
 	check "$name: the device is taken away" taken
@@ -69,10 +59,6 @@ configured() {
 	check "$1: the driver comes back" driver_load
 	check "$1: its disks are right" disk_verify 0 --direct --io-size 256K
 }
-
-ended() { [ ! -d "/proc/$1" ]; }
-
-again() { disk_write 1 --direct && disk_verify 1 --direct; }
 
 check "driver loads" driver_load
 disk_known 0

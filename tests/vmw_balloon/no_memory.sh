@@ -12,8 +12,8 @@
 
 . /tests/lib.sh
 . /tests/balloon.sh
+. /tests/no_memory.sh
 
-debug=/sys/kernel/debug
 # The order of a page of 2 MiB, of which nobody else has any use here.
 LARGE=9
 
@@ -48,21 +48,7 @@ large_failed() { awk '/^allocFail *\(2M\)/ { print $NF }' $BALLOON; }
 # Gone for good or there again, and never in between.
 driver_gone() { [ ! -e "/sys/module/$MODULE" ] && [ ! -e $BALLOON ]; }
 
-# load_failing NUMBER: a load of which one allocation fails, the one with that
-# number; it succeeds or is refused, and the driver goes again.
-load_failing() {
-	sh -c 'echo "$1" >/proc/self/fail-nth; exec /bin/insmod "$2"' want "$1" "/modules/$MODULE.ko" \
-		>/tmp/insmod 2>&1
-	if driver_loaded; then
-		loads=$((loads + 1))
-		until_true 60 rmmod "$MODULE" || return
-	else
-		refusals=$((refusals + 1))
-	fi
-	driver_gone
-}
-
-check "the kernel can be told to fail" [ -d $debug/fail_page_alloc ]
+check "the kernel can be told to fail" can_fail
 check "loads" balloon_load
 check "memory to watch" memory_keep 16
 memory_watch
@@ -84,13 +70,12 @@ plenty
 check "no page is lost or doubled" pages_in_order
 check "memory is as it was" memory_watched
 check "unloads" driver_unload
-loads=0 refusals=0
 # What the driver core says when it is refused a name.
 cat >/tmp/expected <<-END
 	kobject.*error: -12
 END
 for number in 40 80 120 160 200 250 300 350 400 450 500 600 700 850 1000; do
-	load_failing "$number" || break
+	load_failing "$number" && driver_gone || break
 done
 check "loads with one failure each" driver_gone
 say "  # $loads loads succeeded, $refusals were refused"

@@ -15,86 +15,22 @@
 # limit: 400
 
 . /tests/lib.sh
+. /tests/faults.sh
 
-# Reads and writes on disk 1, several times as many as a fault counts; how they
-# end is the device's business.
-provoke() {
-	local node
-	node=$(disk 1)
-	timeout 20 diskcheck verify --disk 1 --direct --io-size 32K --jobs 4 "$node"
-	timeout 20 diskcheck write --disk 1 --generation 300 --direct --io-size 32K --jobs 4 "$node"
-	return 0
-}
+SECONDS_EACH=2
 
-ended() { [ ! -d "/proc/$1" ]; }
-
-again() { disk_write 1 --direct && disk_verify 1 --direct; }
-
-reset_adapter() { diskcheck reset --scope host "$(disk 0)"; }
-
-# give_up_after SECONDS: how long a request of disk 1 may take.
-give_up_after() {
-	disk 1 >/dev/null
-	echo "$1" >"/sys/block/${NODE##*/}/device/timeout"
-}
-
-# provoked NAME FAULT…: requests with these faults end.
-provoked() {
-	local name=$1 fault load
-	shift
-	give_up_after 2
-	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
-	done
-	provoke >/tmp/provoked 2>&1 &
-	load=$!
-	check "$name: every request is ended" until_true 90 ended $load
-	check "$name: clear" host clear-faults
-	# That requests fail is as it should be.
-	dmesg -c >/dev/null
-}
-
-# endured NAME FAULT…: the driver gets along, and goes on as if nothing had been.
-endured() {
-	provoked "$@"
-	check "$1: disk 1 can be written and read" again
-}
-
-# mended NAME FAULT…: a reset of the adapter mends what these led to.
-mended() {
-	provoked "$@"
-	check "$1: a reset of the adapter" reset_adapter
-	check "$1: disk 0 is as it was" disk_verify 0 --direct --io-size 256K
-	check "$1: disk 1 can be written and read" again
-}
-
-# survived NAME FAULT…: the driver may give the adapter up until it is bound again.
-survived() {
-	provoked "$@"
-	check "$1: the driver goes" driver_unload
-	check "$1: and comes back" driver_load
-	check "$1: disk 0 is as it was" disk_verify 0 --direct --io-size 256K
-	check "$1: disk 1 can be written and read" again
-}
+# all_ended NAME PID: the error handling sees to that by itself.
+all_ended() { check "$1: every request is ended" until_true 90 ended "$2"; }
 
 has_disks() { [ "$(ls /sys/class/scsi_disk | wc -l)" = "$1" ]; }
 
-# loaded NAME DISKS FAULT…: the driver loads with that, or has no disks.
+# loaded NAME DISKS FAULT…: the driver loads with that, and has so many disks.
 loaded() {
-	local name=$1 disks=$2 fault
+	local name=$1 disks=$2
 	shift 2
-	check "$name: the driver goes" driver_unload
-	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
-	done
-	check "$name: the driver is loaded" timeout 60 insmod "/modules/$MODULE.ko"
-	sleep 1
+	loaded_with "$name" "$@"
 	check "$name: disks" until_true 30 has_disks "$disks"
-	check "$name: clear" host clear-faults
-	check "$name: the driver goes again" driver_unload
-	dmesg -c >/dev/null
-	check "$name: and comes back" driver_load
-	check "$name: disk 0 is as it was" disk_verify 0 --direct --io-size 256K
+	unloaded "$name"
 }
 
 # at_once NAME FAULT: something that happens by itself.
