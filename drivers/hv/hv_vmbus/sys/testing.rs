@@ -190,20 +190,35 @@ impl Operations {
 /// How the kernel prints a value.
 const FORMAT: &CStr = c"%llu\n";
 
+/// Opens the file of a switch.
+///
+/// # Safety
+///
+/// debugfs must call it, for a file that was made with it.
 unsafe extern "C" fn open_state(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     let format = FORMAT.as_char_ptr();
     // SAFETY: debugfs calls with a file that is being opened.
     unsafe { bindings::simple_attr_open(inode, file, Some(get_state), Some(set_state), format) }
 }
 
+/// Opens the file of a delay.
+///
+/// # Safety
+///
+/// debugfs must call it, for a file that was made with it.
 unsafe extern "C" fn open_delay(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     let format = FORMAT.as_char_ptr();
     // SAFETY: As above.
     unsafe { bindings::simple_attr_open(inode, file, Some(get_delay), Some(set_delay), format) }
 }
 
+/// Reads a switch.
+///
+/// # Safety
+///
+/// `data` must be what the file was made for, and `value` valid for writes.
 unsafe extern "C" fn get_state(data: *mut c_void, value: *mut u64) -> c_int {
-    // SAFETY: The kernel calls with what the file was made for, which is there as long as that.
+    // SAFETY: By the safety requirement; what a file is made for is there as long as that.
     unsafe {
         let state = AtomicBool::from_ptr(data.cast());
         value.write(state.load(Ordering::Relaxed).into());
@@ -211,6 +226,11 @@ unsafe extern "C" fn get_state(data: *mut c_void, value: *mut u64) -> c_int {
     0
 }
 
+/// Writes a switch, 0 or 1.
+///
+/// # Safety
+///
+/// `data` must be what the file was made for.
 unsafe extern "C" fn set_state(data: *mut c_void, value: u64) -> c_int {
     let is_on = match value {
         0 => false,
@@ -222,6 +242,11 @@ unsafe extern "C" fn set_state(data: *mut c_void, value: u64) -> c_int {
     0
 }
 
+/// Reads a delay in microseconds.
+///
+/// # Safety
+///
+/// `data` must be what the file was made for, and `value` valid for writes.
 unsafe extern "C" fn get_delay(data: *mut c_void, value: *mut u64) -> c_int {
     // SAFETY: As above.
     unsafe {
@@ -231,6 +256,11 @@ unsafe extern "C" fn get_delay(data: *mut c_void, value: *mut u64) -> c_int {
     0
 }
 
+/// Writes a delay in microseconds.
+///
+/// # Safety
+///
+/// `data` must be what the file was made for.
 unsafe extern "C" fn set_delay(data: *mut c_void, value: u64) -> c_int {
     let delay_us = match u32::try_from(value) {
         Ok(delay_us) if delay_us <= MOST_US => delay_us,
