@@ -4,6 +4,7 @@
 # against the host's will, and gives nothing for a while. Later the target is met.
 #
 # machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1 set=long
+# machine: module=vmw_balloon driver=rust vmm=hospes kernel=debug vcpus=1
 # host: yes
 # limit: 240
 

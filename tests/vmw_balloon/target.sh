@@ -5,6 +5,7 @@
 # the guest, and what is in the guest's memory stays as it is.
 #
 # machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1,4 set=long
+# machine: module=vmw_balloon driver=rust vmm=hospes kernel=lab vcpus=1
 # host: yes
 # limit: 240
 

@@ -4,6 +4,7 @@
 # and the host knows; the next one begins at nothing.
 #
 # machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1,4 set=long
+# machine: module=vmw_balloon driver=rust vmm=hospes kernel=debug vcpus=1
 # host: yes
 # limit: 240
 

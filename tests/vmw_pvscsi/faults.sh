@@ -77,6 +77,13 @@ at_once "messages of any kind" kind=messages,number=100,message=99
 at_once "messages for another bus" kind=messages,number=40,bus=7
 at_once "messages for no target" kind=messages,number=40,id=4294967295
 at_once "more messages than there can be" kind=message-index
+check "messages after a reset: clear" host clear-faults
+check "messages after a reset: a reset of the controller" reset_controller
+check "messages after a reset: a disk is removed" host remove 2
+check "messages after a reset: it goes" until_true 30 disk_gone 2
+check "messages after a reset: it is added again" host add 2
+check "messages after a reset: it comes" until_true 30 disk 2
+dmesg -c >/dev/null
 
 # Broken rings.
 mended "completions ahead" kind=completion-index,target=1,count=1

@@ -6,6 +6,7 @@
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=vmw_pvscsi driver=c vmm=qemu kernel=stock vcpus=4 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
+# machine: module=vmw_pvscsi driver=rust,c vmm=hospes kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # limit: 240
 
 . /tests/lib.sh
@@ -39,4 +40,5 @@ with "the smallest rings" "ring_pages=1" host_has can_queue 32
 with "the largest rings" "ring_pages=32" host_has can_queue 1024
 with "5 commands a unit" "cmd_per_lun=5" host_has cmd_per_lun 5
 with "no messages and no threshold" "use_msg=0 use_req_threshold=0" host_has can_queue 256
+with "no threshold" "use_req_threshold=0" host_has can_queue 256
 with "a larger message ring" "msg_ring_pages=16" host_has can_queue 256

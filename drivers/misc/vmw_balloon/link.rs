@@ -197,6 +197,12 @@ impl Link {
         channel.is_open = false;
         let (report, forgotten) = channel.port.end();
         self.note(&report);
+        if let Some((_, reply)) = report.said.filter(|_| !report.is_success()) {
+            self.complain(
+                "the host does not say that it ends, but",
+                reply.status.0.into(),
+            );
+        }
         Some(forgotten)
     }
 

@@ -11,7 +11,6 @@ use guest::{
     scsi::{
         self,
         HostRef,
-        Presence,
         Unit, //
     },
     virtio::{
@@ -153,7 +152,7 @@ impl Hba {
     fn act(&self, host: &HostRef, event: &Event) {
         let notice = event.decode();
         if notice.missed {
-            look_for_all(host);
+            host.look_at_all();
         }
         let (what, value) = match notice.kind {
             EventKind::Nothing => return,
@@ -205,16 +204,6 @@ fn look_for(host: &HostRef, lun: Lun) {
     let [form, _] = lun.linux_forms();
     // That there is none, or that it is known already, is not an error.
     let _ = host.add(unit(lun, form));
-}
-
-/// Finds out by itself what the device could not report.
-fn look_for_all(host: &HostRef) {
-    host.for_each_device(|device| {
-        if device.presence() == Presence::Absent {
-            device.remove();
-        }
-    });
-    host.scan();
 }
 
 /// The device that is known for a unit, by either of the numbers that it may have.

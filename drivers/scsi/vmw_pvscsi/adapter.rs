@@ -5,7 +5,10 @@
 use crate::{
     command,
     flight::Flight,
-    message::Messages,
+    message::{
+        Hearing,
+        Messages, //
+    },
     registers::{
         Kicks,
         Registers, //
@@ -73,8 +76,7 @@ pub(crate) struct State {
     pub(crate) threshold: bool,
     /// Kicks that wait for the last command of a batch.
     pub(crate) kicks: Kicks,
-    /// Whether messages are acted on: once the host is registered, until it is going to be removed.
-    pub(crate) messages: bool,
+    pub(crate) hearing: Hearing,
 }
 
 /// An adapter as its driver has it.
@@ -114,7 +116,7 @@ impl Adapter {
             rings,
             threshold: false,
             kicks: Kicks::default(),
-            messages: false,
+            hearing: Hearing::default(),
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -141,6 +143,7 @@ impl Adapter {
 
     fn start_locked(&self, state: &mut State) -> Result {
         state.phase = Phase::Stopped;
+        state.hearing.start_again(&state.rings);
         state.rings.clear();
         let (rings, messages) = state.rings.setup();
         self.registers.send(&rings);
@@ -269,13 +272,10 @@ impl irq::Handler for Handler {
         if self.shared && !adapter.registers.acknowledge() {
             return IrqReturn::None;
         }
-        let has_messages = adapter.state.with(|state| {
+        adapter.state.with(|state| {
             adapter.drain(state);
-            adapter.has_messages(state)
+            adapter.as_arc_borrow().act_later(state);
         });
-        if has_messages {
-            adapter.as_arc_borrow().act_later();
-        }
         IrqReturn::Handled
     }
 }

@@ -137,7 +137,12 @@ impl pci::Driver for Pvscsi {
     }
 
     fn resume(data: Pin<&Bound>) -> Result {
-        data.running.adapter.start()
+        let adapter = data.running.adapter.as_arc_borrow();
+        adapter.start()?;
+        // Those that came too late to be acted on before the machine slept. After a reset by the
+        // error handling, its next command brings an interrupt that does this.
+        adapter.state.with(|state| adapter.act_later(state));
+        Ok(())
     }
 }
 

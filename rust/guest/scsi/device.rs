@@ -81,6 +81,16 @@ impl HostRef {
         unsafe { bindings::scsi_scan_host(self.shost.as_ptr()) };
     }
 
+    /// Finds out what has come and what has gone, when nobody could say so. Sleeps.
+    pub fn look_at_all(&self) {
+        self.for_each_device(|device| {
+            if device.presence() == Presence::Absent {
+                device.remove();
+            }
+        });
+        self.scan();
+    }
+
     /// Looks for the devices of a target of the first bus.
     pub fn scan_target(&self, id: u32) {
         // SAFETY: Valid by the type invariant; the parent of a target is its host.

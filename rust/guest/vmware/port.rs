@@ -25,7 +25,13 @@ use core::{
     arch::asm,
     ptr::NonNull, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
 use protocol::{
     vmballoon::{
         batch::ENTRIES,
@@ -49,8 +55,15 @@ use protocol::{
 /// How a page is named here.
 type Page = NonNull<bindings::page>;
 
-/// The host has forgotten the balloon: no page is its any more.
+/// The host was told to forget the balloon: no page is its any more.
+///
+/// It has no way to keep one. If it does not say that it has done so, it was asked several times.
 pub struct Forgotten(pub(crate) ());
+
+/// How often a host that is busy is told to forget the balloon, and how long it is left alone after
+/// each time.
+const ENDS: usize = 10;
+const BETWEEN_ENDS: Delta = Delta::from_millis(10);
 
 /// What became of a command.
 #[derive(Clone, Copy)]
@@ -105,6 +118,11 @@ impl Report {
     pub fn is_success(&self) -> bool {
         self.said
             .is_some_and(|(_, reply)| reply.status.is_success())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.said
+            .is_some_and(|(_, reply)| reply.status == Status::BUSY)
     }
 
     /// Whether no more pages are to be given, or taken.
@@ -164,10 +182,18 @@ impl Port {
         report
     }
 
-    /// Ends: the host forgets the balloon, or has never known of one.
+    /// Ends: the host forgets the balloon, or has never known of one. Sleeps.
     pub fn end(&mut self) -> (Report, Forgotten) {
         self.capabilities = Capabilities::default();
-        (say(Call::start(Capabilities::default())), Forgotten(()))
+        let mut report = say(Call::start(Capabilities::default()));
+        for _ in 1..ENDS {
+            if !report.is_busy() {
+                break;
+            }
+            fsleep(BETWEEN_ENDS);
+            report = say(Call::start(Capabilities::default()));
+        }
+        (report, Forgotten(()))
     }
 
     /// Asks for the target, and tells how many pages the guest has.
