@@ -40,8 +40,8 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Pages that are named without memory being allocated for that: 128 KiB.
-const FEW_PAGES: usize = 32;
+/// Pages that are named without memory being allocated for that: 128 KiB, wherever they begin.
+const FEW_PAGES: usize = 33;
 
 /// Whether memory is hidden from the host: not known yet, or no, or yes.
 static HIDDEN: AtomicU8 = AtomicU8::new(0);

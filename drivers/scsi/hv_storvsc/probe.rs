@@ -133,6 +133,13 @@ impl vmbus::Driver for Storvsc {
 
         let max_transfer = agreed.properties.max_transfer_bytes.get();
         let limits = host_limits(kind, &settings, max_transfer);
+        if limits.sectors == 0 {
+            hba.complain(
+                "less than a page of data a command, bytes",
+                max_transfer.into(),
+            );
+            return Err(EINVAL);
+        }
         let breakable = Breakable::new(hba.clone());
         let host = match agreed.names {
             None => scsi::Host::register(bus_device, hba.clone(), &limits)?,

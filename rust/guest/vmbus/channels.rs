@@ -48,8 +48,13 @@ use kernel::{
     }, //
 };
 
-/// How often packets are taken from a channel that the host has taken away.
+/// How often packets are taken at once from a channel that the host has taken away.
 const LAST_TURNS: u32 = 100;
+
+/// How often a device that the host has taken away is looked at for answers, and how long it is left
+/// alone after each time.
+const LAST_LOOKS: u32 = 100;
+const BETWEEN_LOOKS: Delta = Delta::from_millis(10);
 
 /// How channels are opened.
 #[derive(Clone, Copy)]
@@ -199,7 +204,7 @@ impl<H: Handler> Channels<H> {
         // SAFETY: Valid by the safety requirement, and these fields of a closed channel are its
         // driver's. The user data is only read.
         // INVARIANT: The state and the callback are those for open channels.
-        to_result(unsafe {
+        let result = to_result(unsafe {
             (*channel).per_channel_state = ptr::from_ref(self).cast_mut().cast();
             (*channel).change_target_cpu_callback = Some(on_target_cpu::<H>);
             (*channel).max_pkt_size = plan.max_packet;
@@ -218,7 +223,9 @@ impl<H: Handler> Channels<H> {
                 Some(on_event::<H>),
                 channel.cast(),
             )
-        })
+        });
+        // SAFETY: As above; it is closed.
+        result.inspect_err(|_| unsafe { forget(channel) })
     }
 
     /// From here on sub-channels that the host offers are opened, and used. To be called before
@@ -327,17 +334,7 @@ impl<H: Handler> Channels<H> {
     ///
     /// `first` must be the first channel, and open, and the caller have the lock of the state.
     unsafe fn close_open(&self, first: RawChannel) {
-        // The bus calls nobody for a channel that the host has taken away. What it has answered
-        // before that is still there.
-        let at = |at: usize| self.list.lock().get(at);
-        for channel in (0..).map_while(at) {
-            // SAFETY: It is open, as it is in the list, which nobody changes without the lock of
-            // the state. The bus takes no packets from one that is taken away: it has seen to that
-            // before it has said so.
-            let more = || unsafe { is_rescinded(channel) && self.take_packets(channel) };
-            // A host that goes on for ever is not waited for.
-            let _ = (0..LAST_TURNS).all(|_| more());
-        }
+        self.take_last_packets();
         self.list.lock().clear(&self.routes);
         // Who has found a channel may still be sending.
         rcu::synchronize_rcu();
@@ -345,12 +342,33 @@ impl<H: Handler> Channels<H> {
         // until no callback runs any more. The state is then nobody's.
         unsafe {
             bindings::vmbus_close(first);
-            (*first).change_target_cpu_callback = None;
             ring::restore(first);
-            ptr::write_volatile(&raw mut (*first).per_channel_state, ptr::null_mut());
+            forget(first);
         }
         if let (Some(requests), Some(handler)) = (self.requests(), self.handler()) {
             requests.drain(|request| handler.lost(request));
+        }
+    }
+
+    /// Takes what the host has answered on channels that it has taken away, for which the bus calls
+    /// nobody.
+    ///
+    /// A host has done with the memory of a command when it answers, and only then for certain: so
+    /// it is given a second. One that goes on for ever is not waited for.
+    fn take_last_packets(&self) {
+        let at = |at: usize| self.list.lock().get(at);
+        for _ in 0..LAST_LOOKS {
+            for channel in (0..).map_while(at) {
+                // SAFETY: It is open, as it is in the list, which nobody changes without the lock of
+                // the state. The bus takes no packets from one that is taken away: it has seen to
+                // that before it has said so.
+                let more = || unsafe { is_rescinded(channel) && self.take_packets(channel) };
+                let _ = (0..LAST_TURNS).all(|_| more());
+            }
+            if !self.has_lost_channels() || self.is_broken() || self.in_flight() == 0 {
+                return;
+            }
+            fsleep(BETWEEN_LOOKS);
         }
     }
 
@@ -440,6 +458,19 @@ impl<H: Handler> PinnedDrop for Channels<H> {
             // SAFETY: By the type invariant.
             drop(unsafe { KBox::from_raw(requests) });
         }
+    }
+}
+
+/// Takes what is ours out of a channel.
+///
+/// # Safety
+///
+/// `channel` must be valid, and closed.
+unsafe fn forget(channel: RawChannel) {
+    // SAFETY: By the safety requirement; these fields of a closed channel are its driver's.
+    unsafe {
+        (*channel).change_target_cpu_callback = None;
+        ptr::write_volatile(&raw mut (*channel).per_channel_state, ptr::null_mut());
     }
 }
 

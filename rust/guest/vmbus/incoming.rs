@@ -4,7 +4,10 @@
 
 use super::{
     list::RawChannel,
-    ring,
+    ring::{
+        self,
+        Place, //
+    },
     Channels,
     Request, //
 };
@@ -73,12 +76,13 @@ impl<H: Handler> Channels<H> {
         }
         let deadline = jiffies().wrapping_add(self.budget());
         // SAFETY: By the safety requirement.
-        let mut next = unsafe { bindings::hv_pkt_iter_first(channel) };
+        let (mut place, mut next) =
+            unsafe { (Place::first(channel), bindings::hv_pkt_iter_first(channel)) };
         let mut is_right = true;
         // The difference is negative, as a signed number, until it is time.
         while !next.is_null() && (jiffies().wrapping_sub(deadline) as isize) <= 0 {
             // SAFETY: By the safety requirement; this is what the bus has copied last.
-            is_right = unsafe { ring::is_in_ring(channel, next) };
+            is_right = unsafe { place.pass(channel, next) };
             if !is_right {
                 break;
             }
@@ -93,14 +97,16 @@ impl<H: Handler> Channels<H> {
             next = unsafe { bindings::__hv_pkt_iter_next(channel, next) };
         }
         // SAFETY: By the safety requirement.
-        unsafe { bindings::hv_pkt_iter_close(channel) };
-        // SAFETY: As above.
-        if !is_right || next.is_null() && !unsafe { ring::is_plausible(channel) } {
-            // SAFETY: As above.
-            unsafe { self.give_up(channel) };
-            return false;
+        unsafe {
+            // Closing gives the host room, and leaves the place as it is.
+            bindings::hv_pkt_iter_close(channel);
+            is_right = is_right && place.is_here(channel);
+            is_right = is_right && (!next.is_null() || ring::is_plausible(channel));
+            if !is_right {
+                self.give_up(channel);
+            }
         }
-        !next.is_null()
+        is_right && !next.is_null()
     }
 
     /// The ring of a channel is broken: all channels are of no use.

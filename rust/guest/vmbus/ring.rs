@@ -9,7 +9,10 @@
 
 use super::list::RawChannel;
 use crate::bindings;
-use core::ptr;
+use core::{
+    mem::replace,
+    ptr, //
+};
 
 /// Bytes behind each packet.
 const TRAILER: u32 = 8;
@@ -42,13 +45,22 @@ impl Indices {
         })
     }
 
-    /// Whether a packet whose header says that it has `in_ring` eights of bytes, and of which the
-    /// bus has made one of `copied`, is there.
+    /// Where a packet ends whose header says that it has `in_ring` eights of bytes, and of which the
+    /// bus has made one of `copied`, if it is there.
     #[inline]
-    fn has_packet(self, in_ring: u16, copied: u16) -> bool {
+    fn end_of_packet(self, in_ring: u16, copied: u16) -> Option<u32> {
         let len = u32::from(copied) << 3;
-        let is_there = |waiting| len.wrapping_add(TRAILER) <= waiting;
-        in_ring == copied && len >= HEADER && self.waiting().is_some_and(is_there)
+        let whole = len.wrapping_add(TRAILER);
+        if in_ring != copied || len < HEADER || whole > self.waiting()? {
+            return None;
+        }
+        // No more than waits, so that it goes round once at most.
+        let end = self.read.wrapping_add(whole);
+        Some(if end < self.size {
+            end
+        } else {
+            end.wrapping_sub(self.size)
+        })
     }
 
     /// Whether nothing is there, or what may be a packet.
@@ -78,27 +90,59 @@ unsafe fn inbound(channel: RawChannel) -> Indices {
     }
 }
 
-/// Whether a packet that the bus has just copied is one that is in the ring.
-///
-/// # Safety
-///
-/// `channel` must be open, nobody else may take packets from it, and `packet` be what the bus has
-/// copied last.
-#[inline]
-pub(super) unsafe fn is_in_ring(
-    channel: RawChannel,
-    packet: *const bindings::vmpacket_descriptor,
-) -> bool {
-    // SAFETY: By the safety requirement.
-    let (indices, copied) = unsafe { (inbound(channel), (*packet).len8) };
-    // SAFETY: The ring is as in `inbound`. Its data follows the first page, the index is below its
-    // size, and both are multiples of 8, so that the field is within. The host may change it.
-    let in_ring = unsafe {
-        let data = (*channel).inbound.ring_buffer.add(1).cast::<u8>();
-        let at = data.add(indices.read as usize).add(LEN8);
-        ptr::read_volatile(at.cast::<u16>())
-    };
-    indices.has_packet(in_ring, copied)
+/// Where the next packet has to begin. Where it begins elsewhere, the bus has left out what made no
+/// sense to it, and with that perhaps an answer for which somebody waits.
+pub(super) struct Place(u32);
+
+impl Place {
+    /// Where the first packet that is there has to begin.
+    ///
+    /// # Safety
+    ///
+    /// `channel` must be open, and nobody else may take packets from it.
+    #[inline]
+    pub(super) unsafe fn first(channel: RawChannel) -> Self {
+        // SAFETY: By the safety requirement.
+        Self(unsafe { (*channel).inbound.priv_read_index })
+    }
+
+    /// Whether a packet that the bus has just copied is the one that begins here. Goes on to where it
+    /// ends.
+    ///
+    /// # Safety
+    ///
+    /// As for [`first`](Self::first), and `packet` must be what the bus has copied last.
+    #[inline]
+    pub(super) unsafe fn pass(
+        &mut self,
+        channel: RawChannel,
+        packet: *const bindings::vmpacket_descriptor,
+    ) -> bool {
+        // SAFETY: By the safety requirement.
+        let (indices, copied) = unsafe { (inbound(channel), (*packet).len8) };
+        // SAFETY: The ring is as in `inbound`. Its data follows the first page, the index is below
+        // its size, and both are multiples of 8, so that the field is within. The host may change it.
+        let in_ring = unsafe {
+            let data = (*channel).inbound.ring_buffer.add(1).cast::<u8>();
+            let at = data.add(indices.read as usize).add(LEN8);
+            ptr::read_volatile(at.cast::<u16>())
+        };
+        let Some(end) = indices.end_of_packet(in_ring, copied) else {
+            return false;
+        };
+        replace(&mut self.0, end) == indices.read
+    }
+
+    /// Whether nothing was left out up to here, where no packet is taken for now.
+    ///
+    /// # Safety
+    ///
+    /// As for [`first`](Self::first).
+    #[inline]
+    pub(super) unsafe fn is_here(&self, channel: RawChannel) -> bool {
+        // SAFETY: By the safety requirement.
+        unsafe { (*channel).inbound.priv_read_index == self.0 }
+    }
 }
 
 /// Whether a ring that the bus has found no packet in is right.
@@ -190,13 +234,14 @@ mod tests {
     #[test]
     fn a_packet_is_as_long_as_it_says() {
         // 80 bytes, and 8 behind.
-        assert!(indices(88, 0).has_packet(10, 10));
-        assert!(indices(0, 4008).has_packet(10, 10));
+        assert_eq!(indices(88, 0).end_of_packet(10, 10), Some(88));
+        assert_eq!(indices(0, 4008).end_of_packet(10, 10), Some(0));
+        assert_eq!(indices(48, 4056).end_of_packet(10, 10), Some(48));
         // It was said to be longer than what there is, or something else than what was copied.
-        assert!(!indices(88, 0).has_packet(11, 11));
-        assert!(!indices(88, 0).has_packet(1000, 10));
-        assert!(!indices(88, 0).has_packet(1, 1));
-        assert!(!indices(0xffff_fff0, 0).has_packet(10, 10));
+        assert_eq!(indices(88, 0).end_of_packet(11, 11), None);
+        assert_eq!(indices(88, 0).end_of_packet(1000, 10), None);
+        assert_eq!(indices(88, 0).end_of_packet(1, 1), None);
+        assert_eq!(indices(0xffff_fff0, 0).end_of_packet(10, 10), None);
     }
 
     #[test]
