@@ -10,6 +10,7 @@
 # on a controller that was taken away.
 #
 # machine: module=hv_storvsc driver=rust vmm=hospes kernel=stock vcpus=1 disks=3x2M set=long
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=3x2M set=long
 # machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=debug vcpus=1 disks=3x2M
 # host: yes
 # limit: 400
