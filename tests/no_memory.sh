@@ -7,6 +7,21 @@ loads=0 refusals=0
 
 can_fail() { [ -d $debug/failslab ] && [ -d $debug/fail_page_alloc ]; }
 
+# plenty: nothing fails, but what somebody asks for by number; that may be what can
+# wait, too.
+plenty() {
+	local kind
+	for kind in failslab fail_page_alloc; do
+		echo 0 >$debug/$kind/probability
+		echo N >$debug/$kind/task-filter
+		echo N >$debug/$kind/ignore-gfp-wait
+		echo 0 >$debug/$kind/verbose
+		[ ! -e $debug/$kind/cache-filter ] || echo N >$debug/$kind/cache-filter
+		[ ! -e $debug/$kind/ignore-gfp-highmem ] || echo N >$debug/$kind/ignore-gfp-highmem
+		[ ! -e $debug/$kind/min-order ] || echo 0 >$debug/$kind/min-order
+	done
+}
+
 # load_failing NUMBER: a load of which one allocation fails, the one with that
 # number; it succeeds or is refused, and the driver goes again.
 load_failing() {

@@ -24,18 +24,6 @@ everywhere() {
 	echo "$2" >$debug/$1/probability
 }
 
-plenty() {
-	for kind in failslab fail_page_alloc; do
-		echo 0 >$debug/$kind/probability
-		# What may wait can fail as well, for who asks for it by number.
-		echo N >$debug/$kind/ignore-gfp-wait
-		echo 0 >$debug/$kind/verbose
-		[ ! -e $debug/$kind/cache-filter ] || echo N >$debug/$kind/cache-filter
-		[ ! -e $debug/$kind/ignore-gfp-highmem ] || echo N >$debug/$kind/ignore-gfp-highmem
-		[ ! -e $debug/$kind/min-order ] || echo 0 >$debug/$kind/min-order
-	done
-}
-
 check "the kernel can be told to fail" can_fail
 check "driver loads" driver_load
 disk_known 0

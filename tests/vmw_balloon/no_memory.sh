@@ -36,12 +36,6 @@ only_workers() {
 	echo Y >$debug/fail_page_alloc/task-filter
 }
 
-plenty() {
-	echo 0 >$debug/fail_page_alloc/probability
-	echo N >$debug/fail_page_alloc/task-filter
-	echo 0 >$debug/fail_page_alloc/min-order
-}
-
 # large_failed: how often the driver found no page of 2 MiB.
 large_failed() { awk '/^allocFail *\(2M\)/ { print $NF }' $BALLOON; }
 
