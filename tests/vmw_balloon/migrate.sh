@@ -4,7 +4,6 @@
 # gets another page for each, and all come back in the end.
 #
 # machine: module=vmw_balloon driver=rust,c vmm=hospes kernel=stock vcpus=1 set=long
-# machine: module=vmw_balloon driver=rust vmm=hospes kernel=debug vcpus=1
 # hospes: --balloon vmware,caps=basic+batched+64-bit-target
 # host: yes
 # limit: 240
