@@ -17,7 +17,9 @@
 //! - **Nobody waits for a channel that is gone.** The tasklet that takes a rescind notes its
 //!   number before anything else, which wakes who waits for an answer about it and refuses who
 //!   comes later. No lock that a waiting thread may have is needed for that.
-//! - **Who frees a channel.** Whoever takes it out of the table, and there is one who does.
+//! - **Who frees a channel.** Whoever takes it out of the table, and there is one who does, gives up
+//!   its first reference; the memory goes with the last. Its device and its sub-channels have one
+//!   each, and so has work that is about it.
 //! - **Locks.** The table's mutex is inside of the lock on processors. That of the waiters is a
 //!   spinlock inside of everything.
 

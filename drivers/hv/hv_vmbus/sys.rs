@@ -16,6 +16,7 @@ mod driver;
 mod exports;
 mod global;
 mod handle;
+mod held;
 pub(crate) mod hooks;
 mod integration;
 pub(crate) mod interrupt;
@@ -41,10 +42,7 @@ pub(crate) mod testing;
 pub(crate) mod trace;
 mod view;
 
-pub(crate) use channel::{
-    Held,
-    State, //
-};
+pub(crate) use channel::State;
 pub(crate) use device::{
     create,
     register,
@@ -60,6 +58,10 @@ pub(crate) use guest_bindings as bindings;
 pub(crate) use handle::{
     Channel,
     Device, //
+};
+pub(crate) use held::{
+    Held,
+    HeldDevice, //
 };
 pub(crate) use platform::Firmware;
 pub(crate) use processor::Processors;

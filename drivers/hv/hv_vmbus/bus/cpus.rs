@@ -140,7 +140,7 @@ impl Bus {
         }
         let mut table = self.table.lock();
         // The host has nothing to say about a channel that is not open.
-        if !table.iter().any(|other| other == channel) || !channel.is(State::Opened) {
+        if !table.has(channel) || !channel.is(State::Opened) {
             return Err(EIO);
         }
         let from = channel.cpu();

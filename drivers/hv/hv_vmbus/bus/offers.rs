@@ -12,7 +12,9 @@ use super::{
 use crate::sys::{
     trace,
     Channel,
+    Device,
     Held,
+    HeldDevice,
     Relids,
     State,
     RELIDS, //
@@ -223,18 +225,44 @@ impl Bus {
 
     fn introduce_device(&self, channel: Channel) -> Result {
         let device = crate::device::create(channel).inspect_err(|_| self.remove(channel))?;
-        channel.set_device(Some(device));
+        self.set_device(channel, Some(device));
         // A device that is not registered is released, and its channel with it.
         crate::device::register(device)
     }
 
+    /// The device stays until its driver has seen the channel: drivers get at it by the first one.
     fn introduce_sub(&self, channel: Channel, primary: Channel) -> Result {
-        let device = primary.device().ok_or(ENODEV);
-        device
-            .and_then(|device| crate::device::directory::add(device, channel))
+        let add = |held: HeldDevice| {
+            crate::device::directory::add(held.device(), channel)?;
+            Ok(held)
+        };
+        let held = self
+            .device_for_sub(primary)
+            .and_then(add)
             .inspect_err(|_| self.remove(channel))?;
         channel.offer_to_driver(primary);
+        drop(held);
         Ok(())
+    }
+
+    /// The device that another channel is for, unless the host has taken the first one away.
+    fn device_for_sub(&self, primary: Channel) -> Result<HeldDevice> {
+        let table = self.table.lock();
+        if !table.has(primary) || primary.is_rescind_claimed() {
+            return Err(ENODEV);
+        }
+        primary.hold_device().ok_or(ENODEV)
+    }
+
+    /// The device of a first channel, unless it is on its way out.
+    pub(super) fn device_of(&self, channel: Channel) -> Option<HeldDevice> {
+        let _table = self.table.lock();
+        channel.hold_device()
+    }
+
+    fn set_device(&self, channel: Channel, device: Option<Device>) {
+        let _table = self.table.lock();
+        channel.set_device(device);
     }
 
     fn handle_rescind(&'static self, relid: u32) {
@@ -267,9 +295,9 @@ impl Bus {
         while !channel.is_probed() {
             fsleep(Delta::from_millis(1));
         }
-        if let Some(device) = channel.device() {
+        if let Some(held) = self.device_of(channel) {
             if !channel.rescind_to_driver() {
-                crate::device::unregister(device);
+                crate::device::unregister(held.device());
             }
         } else if channel.primary().is_some() {
             self.rescind_sub(channel);
@@ -290,8 +318,8 @@ impl Bus {
         }
     }
 
-    /// Takes a channel out of the table, if it is there, and frees it. The host may use its number
-    /// for another. Sleeps.
+    /// Takes a channel out of the table, if it is there, with the table's reference. The host may use
+    /// its number for another. Sleeps.
     pub(super) fn remove(&self, channel: Channel) {
         if !self.table.lock().take(channel) {
             return;
@@ -320,7 +348,7 @@ impl Bus {
 /// The device of this first channel is gone, and its driver has closed it. Sleeps.
 pub(crate) fn released(channel: Channel) {
     if let Some(bus) = bus() {
-        channel.set_device(None);
+        bus.set_device(channel, None);
         bus.remove(channel);
     }
 }

@@ -55,6 +55,11 @@ impl Table {
         })
     }
 
+    /// Whether a channel is still there.
+    pub(super) fn has(&self, channel: Channel) -> bool {
+        self.iter().any(|other| other == channel)
+    }
+
     /// The channel that has a number.
     pub(super) fn find(&self, relid: u32) -> Option<Channel> {
         self.iter().find(|channel| channel.relid_now() == relid)

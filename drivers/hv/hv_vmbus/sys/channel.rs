@@ -234,6 +234,12 @@ impl Channel {
         unsafe { !core::mem::replace(&mut (*self.as_raw()).rescind_ref, true) }
     }
 
+    /// Whether somebody has. The table must be locked.
+    pub(crate) fn is_rescind_claimed(self) -> bool {
+        // SAFETY: A valid channel, and the lock is the caller's.
+        unsafe { (*self.as_raw()).rescind_ref }
+    }
+
     /// The handling of a rescind has come to its end.
     pub(crate) fn rescind_done(self) {
         // SAFETY: Initialised when the channel was made.
@@ -289,23 +295,27 @@ impl Channel {
         }
     }
 
-    /// The first channel of its device, if it is not that itself.
+    /// The first channel of its device, if it is not that itself. It is there as long as this one.
     pub(crate) fn primary(self) -> Option<Self> {
-        // SAFETY: A valid channel; the first one is there as long as it has others.
+        // SAFETY: A valid channel, which has a reference on the first one since `set_primary` and
+        // until its own memory goes (`directory`).
         unsafe { Self::from_raw((*self.as_raw()).primary_channel) }
     }
 
+    /// Makes it a sub-channel, once.
     pub(crate) fn set_primary(self, primary: Self) {
         // SAFETY: A valid channel that nobody else knows yet.
-        unsafe { (*self.as_raw()).primary_channel = primary.as_raw() };
+        unsafe { (*self.as_raw()).primary_channel = primary.hold().into_raw() };
     }
 
-    /// Its device: only a first channel has one.
+    /// Its device: only a first channel has one. It is there as long as the table is locked, or a
+    /// reference keeps it ([`Channel::hold_device`]).
     pub(crate) fn device(self) -> Option<Device> {
         // SAFETY: A valid channel, and so is what it points to.
         unsafe { Device::from_raw(ptr::read_volatile(&raw const (*self.as_raw()).device_obj)) }
     }
 
+    /// The table must be locked.
     pub(crate) fn set_device(self, device: Option<Device>) {
         let device = device.map_or(ptr::null_mut(), Device::as_raw);
         // SAFETY: A valid channel.
@@ -365,13 +375,6 @@ impl Channel {
         unsafe { ptr::write_volatile(&raw mut (*self.as_raw()).sc_creation_callback, None) };
     }
 
-    /// Keeps the channel's memory, whatever becomes of the channel.
-    pub(crate) fn hold(self) -> Held {
-        // SAFETY: A valid channel.
-        unsafe { bindings::kobject_get(&raw mut (*self.as_raw()).kobj) };
-        Held(self)
-    }
-
     /// Whether ring and memory stay encrypted.
     pub(crate) fn confidential(self) -> (bool, bool) {
         // SAFETY: A valid channel; nobody writes these any more.
@@ -389,21 +392,5 @@ impl Channel {
         // interrupt handler that runs now, for which the kobject's release waits.
         unsafe { bindings::tasklet_kill(&raw mut (*self.as_raw()).callback_event) };
         crate::device::directory::remove_and_put(self);
-    }
-}
-
-/// A channel whose memory stays as long as this.
-pub(crate) struct Held(Channel);
-
-impl Held {
-    pub(crate) fn channel(&self) -> Channel {
-        self.0
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // SAFETY: The reference of `hold`.
-        unsafe { bindings::kobject_put(&raw mut (*self.0.as_raw()).kobj) };
     }
 }

@@ -9,7 +9,8 @@ use super::{
     root,
     testing,
     Channel,
-    Device, //
+    Device,
+    Held, //
 };
 use crate::bus;
 use kernel::{
@@ -21,14 +22,14 @@ use kernel::{
 const VENDOR: u16 = 0x1414;
 
 /// Makes the device of a primary channel, with type, instance and device id of its offer, and its
-/// reference. It is not registered yet.
+/// reference. It is not registered yet. The channel stays as long as the device.
 pub(crate) fn create(channel: Channel) -> Result<Device> {
     let device = KBox::<bindings::hv_device>::init(pin_init::init_zeroed(), GFP_KERNEL)
         .inspect_err(|_| pr_err!("Unable to allocate device object for child device\n"))?;
     let raw = KBox::into_raw(device);
     // SAFETY: Just made, and nobody else's; the channel is there as long as there is a handle.
     unsafe {
-        (*raw).channel = channel.as_raw();
+        (*raw).channel = channel.hold().into_raw();
         (*raw).dev_type.b = channel.class().0;
         (*raw).dev_instance.b = channel.instance().0;
         (*raw).vendor_id = VENDOR;
@@ -87,7 +88,11 @@ pub(crate) fn unregister(device: Device) {
 extern "C" fn release_callback(raw: *mut bindings::device) {
     // SAFETY: The driver core calls with a device of this bus, for the last time.
     let device = unsafe { bus_type::device_of(raw) };
-    bus::released(device.channel());
+    // SAFETY: The reference of `create`, which goes with the device.
+    let held = unsafe { Held::from_raw((*device.as_raw()).channel) };
+    if let Some(held) = &held {
+        bus::released(held.channel());
+    }
     // SAFETY: Made by `create`, and nobody else has it any more.
     drop(unsafe { KBox::from_raw(device.as_raw()) });
 }

@@ -6,7 +6,8 @@
 use super::{
     bindings,
     Channel,
-    Device, //
+    Device,
+    Held, //
 };
 use crate::device::channel_attributes;
 use guest::sysfs::{
@@ -197,12 +198,16 @@ pub(crate) fn remove_and_put(channel: Channel) {
     }
 }
 
-/// The last reference of a channel has gone. Interrupts may still be looking at it.
+/// The last reference of a channel has gone, and with it the one on its first channel. Interrupts
+/// may still be looking at it.
 extern "C" fn release_callback(kobj: *mut bindings::kobject) {
-    // SAFETY: The kernel calls with the kobject of a channel, which nobody else has any more.
+    // SAFETY: The kernel calls with the kobject of a channel, which nobody else has any more. The
+    // first channel's reference is that of `Channel::set_primary`.
     unsafe {
-        let channel = Channel::from_kobject(kobj);
-        bindings::vmbus_channel_kfree_rcu(channel.as_raw());
+        let channel = Channel::from_kobject(kobj).as_raw();
+        let first = Held::from_raw((*channel).primary_channel);
+        bindings::vmbus_channel_kfree_rcu(channel);
+        drop(first);
     }
 }
 

@@ -54,7 +54,8 @@ impl Channel {
 ///
 /// # Invariants
 ///
-/// It was made by [`crate::device::create`], and is there as long as its channel has a device.
+/// It was made by [`crate::device::create`], and is there as long as anybody has a handle: who keeps
+/// one beyond a call has a reference, or the lock of the table while the device's channel names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Device(NonNull<bindings::hv_device>);
 

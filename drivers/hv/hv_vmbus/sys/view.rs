@@ -156,7 +156,7 @@ impl Device {
     /// Its first channel.
     pub(crate) fn channel(self) -> Channel {
         let channel = field!(self, channel);
-        // SAFETY: Set by `create`, and released after the device.
+        // SAFETY: Set by `create`, with a reference that goes with the device.
         unsafe { Channel::from_valid(channel) }
     }
 
