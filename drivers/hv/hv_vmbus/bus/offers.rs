@@ -6,7 +6,10 @@ use super::{
     bus,
     complain,
     connect::CONNECT_CPU,
-    table::NO_RELID,
+    table::{
+        Rescind,
+        NO_RELID, //
+    },
     Bus, //
 };
 use crate::sys::{
@@ -269,22 +272,21 @@ impl Bus {
         if self.is_connected() {
             trace::rescinded(relid);
         }
-        let found = {
-            let table = self.table.lock();
-            let channel = table.find(relid);
-            channel
-                .filter(|channel| channel.claim_rescind())
-                .map(Channel::hold)
-        };
-        let Some(held) = found else {
-            self.waiters.with(|waiters| waiters.forgive(relid));
-            return;
-        };
-        let channel = held.channel();
+        let found = self.table.lock().claim(relid);
+        match found {
+            Rescind::Ours(held) => self.spawn_rescind(held),
+            // Nobody may wait for it until it has gone.
+            Rescind::Handled => {}
+            Rescind::Unknown => self.waiters.with(|waiters| waiters.forgive(relid)),
+        }
+    }
+
+    fn spawn_rescind(&'static self, held: Held) {
+        // Without memory for the work it is done here, so that needs a reference of its own.
+        let here = held.channel().hold();
         let work = move || self.finish_rescind(held.channel());
         if self.queues.rescinds.try_spawn(GFP_KERNEL, work).is_err() {
-            // Without memory for the work it is still in the table, as nobody else has claimed it.
-            self.finish_rescind(channel);
+            self.finish_rescind(here.channel());
         }
     }
 

@@ -5,6 +5,7 @@
 use super::spread::Spread;
 use crate::sys::{
     Channel,
+    Held,
     RELIDS, //
 };
 use kernel::prelude::*;
@@ -12,6 +13,16 @@ use protocol::vmbus::message::Offer;
 
 /// The number of a channel that has none: the host knows it no more, or not yet again.
 pub(super) const NO_RELID: u32 = u32::MAX;
+
+/// What a rescind of a number is about.
+pub(super) enum Rescind {
+    /// No channel has it.
+    Unknown,
+    /// The channel is being taken away already.
+    Handled,
+    /// This channel, which the caller has to take away.
+    Ours(Held),
+}
 
 /// The channels, in the order in which they came, and which processors they have.
 pub(crate) struct Table {
@@ -62,7 +73,17 @@ impl Table {
 
     /// The channel that has a number.
     pub(super) fn find(&self, relid: u32) -> Option<Channel> {
-        self.iter().find(|channel| channel.relid_now() == relid)
+        self.iter()
+            .find(|channel| relid != NO_RELID && channel.relid_now() == relid)
+    }
+
+    /// Claims the channel that has a number, to take it away.
+    pub(super) fn claim(&mut self, relid: u32) -> Rescind {
+        match self.find(relid) {
+            None => Rescind::Unknown,
+            Some(channel) if channel.claim_rescind() => Rescind::Ours(channel.hold()),
+            Some(_) => Rescind::Handled,
+        }
     }
 
     /// Adds a channel, and gives it its number.
@@ -113,5 +134,58 @@ impl Table {
         let mut subs = self.iter().filter(|channel| channel.primary().is_some());
         subs.find(is_left)
             .or_else(|| self.primaries().find(is_left))
+    }
+}
+
+#[kernel::macros::kunit_tests(hv_vmbus_table)]
+mod tests {
+    use super::*;
+    use protocol::vmbus::{
+        class,
+        Guid, //
+    };
+
+    /// A number that no host has given when the module has just been loaded.
+    const FIRST: u32 = 2040;
+
+    /// A table with a first channel, which is given up with its number when this is dropped.
+    struct Filled(Table, Channel);
+
+    impl Filled {
+        fn new() -> Result<Self> {
+            let offer = Offer::new(class::SCSI, Guid([0x5a; 16]), FIRST, 0);
+            let (mut table, channel) = (Table::new()?, Channel::alloc(&offer)?);
+            table.add(channel).inspect_err(|_| channel.release())?;
+            Ok(Self(table, channel))
+        }
+    }
+
+    impl Drop for Filled {
+        fn drop(&mut self) {
+            self.0.take(self.1);
+            self.1.release();
+        }
+    }
+
+    #[test]
+    fn a_channel_is_taken_away_once() -> Result {
+        let mut filled = Filled::new()?;
+        let table = &mut filled.0;
+        assert!(matches!(table.claim(FIRST + 1), Rescind::Unknown));
+        assert!(matches!(table.claim(FIRST), Rescind::Ours(_)));
+        // It is still there: who waits for it must not be let in again.
+        assert!(matches!(table.claim(FIRST), Rescind::Handled));
+        Ok(())
+    }
+
+    #[test]
+    fn a_channel_without_a_number_is_not_found() -> Result {
+        let mut filled = Filled::new()?;
+        let (table, channel) = (&mut filled.0, filled.1);
+        channel.set_relid(NO_RELID);
+        assert!(matches!(table.claim(NO_RELID), Rescind::Unknown));
+        channel.set_relid(FIRST);
+        assert!(matches!(table.claim(FIRST), Rescind::Ours(_)));
+        Ok(())
     }
 }
