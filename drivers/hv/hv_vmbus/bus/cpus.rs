@@ -93,24 +93,10 @@ impl Bus {
         Err(EBUSY)
     }
 
-    /// The host is told the processor of a channel when that is opened.
-    fn reassign_closed(&self, channel: Channel, cpu: u32) -> bool {
-        let mut table = self.table.lock();
-        let is_closed = channel.is(State::Closed) || channel.is(State::Offered);
-        if is_closed {
-            let from = channel.cpu();
-            channel.set_cpu(cpu);
-            if channel.is_fast() {
-                table.spread.take(cpu);
-                table.give_back_cpu(from);
-            }
-        }
-        is_closed
-    }
-
-    /// Moves a channel from a processor that goes to any other, the first one at last.
+    /// Moves a channel from a processor that goes to any other, the first one at last. One that is
+    /// being opened stays, and so does the processor.
     fn move_anywhere(&self, channel: Channel, from: u32) -> Result {
-        if self.reassign_closed(channel, CONNECT_CPU) {
+        if self.table.lock().reassign_closed(channel, CONNECT_CPU) {
             return Ok(());
         }
         if crate::sys::version() < Some(Version::V5_3) {
@@ -149,11 +135,7 @@ impl Bus {
         }
         self.ask_to_move(channel, platform::virtual_processor(cpu))
             .map_err(|_| EIO)?;
-        channel.set_cpu(cpu);
-        if channel.is_fast() {
-            table.spread.take(cpu);
-            table.give_back_cpu(from);
-        }
+        table.bind(channel, cpu);
         channel.cpu_changed(from, cpu);
         Ok(())
     }

@@ -54,12 +54,12 @@ pub(crate) fn open(channel: Channel, user_data: &[u8], callback: Callback) -> Re
     data.get_mut(..user_data.len())
         .ok_or(EINVAL)?
         .copy_from_slice(user_data);
-    if !channel.is(State::Closed) || !channel.has_rings() {
+    if !channel.has_rings() || !bus.table.lock().begin_opening(channel) {
         return Err(EINVAL);
     }
-    channel.alloc_requests()?;
-    channel.set_state(State::Opening);
-    let result = bus.open_with_rings(channel, data, callback);
+    let result = channel
+        .alloc_requests()
+        .and_then(|()| bus.open_with_rings(channel, data, callback));
     if result.is_err() {
         channel.silence_callback();
         channel.unmap_rings();
@@ -92,6 +92,8 @@ impl Bus {
         result
     }
 
+    /// The processor cannot go nor change until the answer is there, as the channel is neither
+    /// closed nor open.
     fn send_open(&self, channel: Channel, user_data: [u8; USER_DATA_SIZE]) -> Result {
         let relid = channel.relid_now();
         let body = Open {

@@ -6,6 +6,7 @@ use super::spread::Spread;
 use crate::sys::{
     Channel,
     Held,
+    State,
     RELIDS, //
 };
 use kernel::prelude::*;
@@ -120,8 +121,37 @@ impl Table {
         true
     }
 
+    /// Begins to open a channel that is closed. From here on it keeps its processor until it is
+    /// open or closed again.
+    pub(super) fn begin_opening(&mut self, channel: Channel) -> bool {
+        let is_closed = channel.is(State::Closed);
+        if is_closed {
+            channel.set_state(State::Opening);
+        }
+        is_closed
+    }
+
+    /// Gives a closed channel another processor, which the host is told when it is opened.
+    pub(super) fn reassign_closed(&mut self, channel: Channel, cpu: u32) -> bool {
+        let is_closed = channel.is(State::Closed) || channel.is(State::Offered);
+        if is_closed {
+            self.bind(channel, cpu);
+        }
+        is_closed
+    }
+
+    /// A channel has another processor now.
+    pub(super) fn bind(&mut self, channel: Channel, cpu: u32) {
+        let from = channel.cpu();
+        channel.set_cpu(cpu);
+        if channel.is_fast() {
+            self.spread.take(cpu);
+            self.give_back_cpu(from);
+        }
+    }
+
     /// A processor may be used again if no channel has it any more.
-    pub(super) fn give_back_cpu(&mut self, cpu: u32) {
+    fn give_back_cpu(&mut self, cpu: u32) {
         let has_it = |channel: Channel| channel.is_fast() && channel.cpu() == cpu;
         if !self.iter().any(has_it) {
             self.spread.give_back(cpu);
@@ -175,6 +205,21 @@ mod tests {
         assert!(matches!(table.claim(FIRST), Rescind::Ours(_)));
         // It is still there: who waits for it must not be let in again.
         assert!(matches!(table.claim(FIRST), Rescind::Handled));
+        Ok(())
+    }
+
+    #[test]
+    fn a_channel_that_is_opened_keeps_its_processor() -> Result {
+        let mut filled = Filled::new()?;
+        let (table, channel) = (&mut filled.0, filled.1);
+        channel.set_cpu(2);
+        assert!(!table.begin_opening(channel));
+        assert!(table.reassign_closed(channel, 1));
+        channel.set_state(State::Closed);
+        assert!(table.begin_opening(channel));
+        assert!(!table.reassign_closed(channel, 0));
+        assert!(!table.begin_opening(channel));
+        assert_eq!(channel.cpu(), 1);
         Ok(())
     }
 
