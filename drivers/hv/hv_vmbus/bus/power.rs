@@ -103,6 +103,7 @@ impl Bus {
             let table = self.table.lock();
             let is_socket = |channel: &Channel| channel.offer().is_socket();
             for channel in table.primaries().filter(is_socket) {
+                sockets.reserve(1, GFP_KERNEL)?;
                 if channel.claim_rescind() {
                     sockets.push(channel.hold(), GFP_KERNEL)?;
                 }

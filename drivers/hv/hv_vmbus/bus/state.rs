@@ -203,11 +203,12 @@ impl Bus {
 
     /// Takes all devices away, and says whether they have gone. Sleeps.
     fn remove_devices(&self) -> bool {
-        let next = || self.table.lock().next_to_remove();
-        while let Some(channel) = next() {
+        let next = || self.table.lock().claim_next();
+        while let Some(held) = next() {
+            let channel = held.channel();
             channel.set_rescinded();
-            match channel.device() {
-                Some(device) => crate::device::unregister(device),
+            match self.device_of(channel) {
+                Some(device) => crate::device::unregister(device.device()),
                 None => self.remove(channel),
             }
         }

@@ -158,12 +158,13 @@ impl Table {
         }
     }
 
-    /// A channel that has not been told to go yet; sub-channels come first.
-    pub(super) fn next_to_remove(&self) -> Option<Channel> {
-        let is_left = |channel: &Channel| !channel.is_rescinded();
+    /// Claims a channel that nobody takes away yet, to take it away; sub-channels come first.
+    pub(super) fn claim_next(&mut self) -> Option<Held> {
+        let is_ours = |channel: &Channel| channel.claim_rescind();
         let mut subs = self.iter().filter(|channel| channel.primary().is_some());
-        subs.find(is_left)
-            .or_else(|| self.primaries().find(is_left))
+        subs.find(is_ours)
+            .or_else(|| self.primaries().find(is_ours))
+            .map(Channel::hold)
     }
 }
 
@@ -205,6 +206,18 @@ mod tests {
         assert!(matches!(table.claim(FIRST), Rescind::Ours(_)));
         // It is still there: who waits for it must not be let in again.
         assert!(matches!(table.claim(FIRST), Rescind::Handled));
+        assert!(table.claim_next().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn the_end_of_the_bus_is_a_rescind_of_all() -> Result {
+        let mut filled = Filled::new()?;
+        let (table, channel) = (&mut filled.0, filled.1);
+        let claimed = table.claim_next();
+        assert!(claimed.is_some_and(|held| held.channel() == channel));
+        assert!(matches!(table.claim(FIRST), Rescind::Handled));
+        assert!(table.claim_next().is_none());
         Ok(())
     }
 
