@@ -18,5 +18,5 @@ suites_are() { same "$(results | wc -l)" "$1"; }
 dmesg -c >/dev/null
 check "bus loads" bus_load
 check "no test has failed" none_failed
-check "all suites ran" suites_are 5
+check "all suites ran" suites_are 6
 check "bus unloads" bus_unload

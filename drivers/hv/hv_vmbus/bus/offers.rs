@@ -54,6 +54,8 @@ use zerocopy::little_endian::U32;
 enum Refused {
     /// A number that no channel can have.
     Number,
+    /// The number of a channel that there is.
+    Taken,
     /// A device that an isolated guest does not want.
     Class,
     /// Encrypted memory, but not the ring.
@@ -111,13 +113,14 @@ impl Bus {
         }
         if let Err(error) = self.new_channel(offer) {
             let relid = offer.relid.get();
-            pr_err!("cannot use channel {}: {}\n", relid, error.to_errno());
+            complain(|| pr_err!("cannot use channel {}: {}\n", relid, error.to_errno()));
             if error != EEXIST {
                 self.release_relid(relid);
             }
         }
     }
 
+    /// Whether an offer can be taken. As nobody else takes any, a number that is free stays so.
     fn check(&self, offer: &Offer) -> Result<(), Refused> {
         let (ring, memory) = confidential_parts(offer);
         let is_wanted = || {
@@ -129,6 +132,8 @@ impl Bus {
         };
         if !Relids::is_possible(offer.relid.get()) {
             Err(Refused::Number)
+        } else if self.table.lock().find(offer.relid.get()).is_some() {
+            Err(Refused::Taken)
         } else if platform::is_isolated() && !is_wanted() {
             Err(Refused::Class)
         } else if memory && !ring {
@@ -361,5 +366,30 @@ pub(crate) fn each_of_device(primary: Channel, mut f: impl FnMut(Channel)) {
         let table = bus.table.lock();
         f(primary);
         table.subs(primary).for_each(f);
+    }
+}
+
+#[kernel::macros::kunit_tests(hv_vmbus_offers)]
+mod tests {
+    use super::*;
+    use protocol::vmbus::Guid;
+
+    /// That of a channel that the host has offered when the module was loaded, if any.
+    fn taken() -> Option<u32> {
+        let relids = bus()?.table.lock().iter().map(Channel::relid_now).next();
+        relids.filter(|relid| *relid != NO_RELID)
+    }
+
+    #[test]
+    fn a_number_is_given_once() {
+        let (Some(bus), Some(relid)) = (bus(), taken()) else {
+            return;
+        };
+        // A sub-channel of nothing has no place either, and for that its number would be returned.
+        let mut offer = Offer::new(class::SCSI, Guid([0x5a; 16]), relid, 0);
+        offer.sub_channel_index.set(1);
+        assert!(matches!(bus.check(&offer), Err(Refused::Taken)));
+        offer.relid.set(u32::MAX);
+        assert!(matches!(bus.check(&offer), Err(Refused::Number)));
     }
 }
