@@ -31,6 +31,15 @@ impl Indices {
         Some(distance(self.read, self.write, self.size))
     }
 
+    /// Whether there may be a packet to be read, if the indices are possible.
+    #[inline]
+    pub(crate) const fn has_packet(self) -> Option<bool> {
+        match self.used() {
+            Some(used) => Some(used >= DESCRIPTOR),
+            None => None,
+        }
+    }
+
     /// Bytes that are free, of which the last may not be used, if the indices are possible.
     #[inline]
     pub(crate) const fn free(self) -> Option<u32> {
@@ -153,9 +162,17 @@ mod tests {
     }
 
     #[test]
+    fn less_than_a_descriptor_is_no_packet() {
+        assert_eq!(ring(8, 8).has_packet(), Some(false));
+        assert_eq!(ring(56, 0).has_packet(), Some(false));
+        assert_eq!(ring(56, 8).has_packet(), Some(true));
+    }
+
+    #[test]
     fn impossible_indices_are_found() {
         for indices in [ring(64, 0), ring(0, 64), ring(4, 0), ring(0, u32::MAX)] {
             assert_eq!(indices.used(), None);
+            assert_eq!(indices.has_packet(), None);
             assert_eq!(indices.free(), None);
             assert!(!indices.host_waits(0, 1));
         }

@@ -157,8 +157,9 @@ unsafe fn schedule(channel: Channel) {
     }
 }
 
-/// Calls a channel's callback. If the host has added something after the last look, and was told
-/// that no signal is needed, it is called again.
+/// Calls a channel's callback. If the host has added a packet after the last look, and was told
+/// that no signal is needed, it is called again; a ring in which nothing can be read is left until
+/// the host signals.
 ///
 /// # Safety
 ///

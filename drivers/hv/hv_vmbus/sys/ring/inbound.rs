@@ -65,7 +65,8 @@ impl Inbound {
         }
     }
 
-    /// Tells the host that signals are needed. Says whether something has come before that.
+    /// Tells the host that signals are needed. Says whether a packet has come before that, by what
+    /// [`Inbound::first`] goes by: if that finds nothing there is no use in looking again.
     ///
     /// # Safety
     ///
@@ -78,7 +79,34 @@ impl Inbound {
         };
         control.store(INTERRUPT_MASK, 0);
         control.fence();
-        control.load_acquire(READ_INDEX) != control.load(WRITE_INDEX)
+        // SAFETY: As above.
+        match unsafe { self.indices() } {
+            Some(indices) if indices.read != indices.write => self.holds_packet(indices),
+            _ => false,
+        }
+    }
+
+    /// Whether there is a packet in a ring that is not empty.
+    #[inline(never)]
+    fn holds_packet(self, indices: Indices) -> bool {
+        let has_packet = indices.has_packet() == Some(true);
+        if !has_packet {
+            self.complain_of(indices);
+        }
+        has_packet
+    }
+
+    #[cold]
+    fn complain_of(self, indices: Indices) {
+        crate::bus::complain(|| {
+            pr_err!(
+                "channel {}: nothing can be read at {}, write {} of {}\n",
+                self.channel.relid_now(),
+                indices.read,
+                indices.write,
+                indices.size
+            );
+        });
     }
 
     /// The packet that is next, copied out of the ring, or null. What makes no sense is left out.
