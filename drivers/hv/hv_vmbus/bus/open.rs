@@ -12,6 +12,7 @@ use super::{
         teardown,
         Use, //
     },
+    table::NO_RELID,
     waiters::{
         Answer,
         Key, //
@@ -146,11 +147,12 @@ impl Bus {
             return Err(EINVAL);
         }
         channel.set_state(State::Closed);
+        let relid = channel.relid_now();
         let body = ChannelRelid {
-            relid: U32::new(channel.relid_now()),
+            relid: U32::new(relid),
         };
-        // A host that has taken the channel away does not want to hear of it.
-        if !channel.is_rescinded() {
+        // A host that does not know the channel any more does not want to hear of it.
+        if !channel.is_rescinded() && relid != NO_RELID {
             if let Err(error) = self.post(&Message::Close(&body)) {
                 pr_err!(
                     "Close failed: close post msg return is {}\n",

@@ -4,7 +4,7 @@
 //!
 //! An answer names what it is about; there are no sequence numbers. A request about a channel is
 //! never answered once the host has taken the channel away, so all of its waiters are woken then,
-//! and none is let in until its number is given back.
+//! and none is let in until its number is given back. Nor is any for a channel without a number.
 
 use super::Bus;
 use guest::completion::Completion;
@@ -64,9 +64,11 @@ impl Waiters {
         }
     }
 
+    /// A number that no channel can have is that of one which the host does not know: it has not
+    /// been offered anew after a sleep.
     fn is_gone(&self, relid: u32) -> bool {
         let word = self.gone.get((relid / 64) as usize);
-        word.is_some_and(|word| word & (1 << (relid % 64)) != 0)
+        word.is_none_or(|word| word & (1 << (relid % 64)) != 0)
     }
 
     fn add(&mut self, key: Key, relid: Option<u32>, done: Arc<Completion>) -> Result {
@@ -134,7 +136,7 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the channel is gone, `ETIMEDOUT`, `ENOMEM`, or what `post` says.
+    /// `ENODEV` if the channel is gone or has no number, `ETIMEDOUT`, `ENOMEM`, or what `post` says.
     pub(super) fn ask(
         &self,
         key: Key,
@@ -199,5 +201,15 @@ mod tests {
         waiters.forgive(70);
         assert!(add(&mut waiters, Key::TornDown { gpadl: 1 }, 70).is_ok());
         Ok(())
+    }
+
+    #[test]
+    fn nobody_waits_for_a_channel_without_a_number() {
+        let mut waiters = Waiters::new();
+        let key = Key::TornDown { gpadl: 1 };
+        for relid in [u32::MAX, u32::from(FLAG_COUNT)] {
+            assert!(add(&mut waiters, key, relid).is_err());
+        }
+        assert!(add(&mut waiters, key, u32::from(FLAG_COUNT) - 1).is_ok());
     }
 }
