@@ -12,15 +12,12 @@ use super::{
 use crate::bindings;
 use core::ptr;
 use kernel::types::NotThreadSafe;
-use protocol::hyperv::{
-    hypercall::{
-        PostMessage,
-        Status,
-        POST_MESSAGE,
-        POST_MESSAGE_SIZE,
-        SIGNAL_EVENT, //
-    },
-    message::KIND_CHANNEL, //
+use protocol::hyperv::hypercall::{
+    PostMessage,
+    Status,
+    POST_MESSAGE,
+    POST_MESSAGE_SIZE,
+    SIGNAL_EVENT, //
 };
 
 /// Bit of a control word: the input is in registers.
@@ -55,19 +52,13 @@ fn is_nested() -> bool {
     unsafe { bindings::hv_nested }
 }
 
-/// Posts a channel message to this connection. `own_page` says where this processor has to put the
-/// input, if not in the page that it has for inputs. In any context.
+/// Posts a message. `own_page` says where this processor has to put the input, if not in the page
+/// that it has for inputs. In any context.
 pub fn post_message<'a>(
-    connection: u32,
-    payload: &[u8],
+    message: PostMessage<'_>,
     own_page: impl FnOnce() -> Option<&'a SharedPage>,
     confidential: bool,
 ) -> Status {
-    let message = PostMessage {
-        connection,
-        kind: KIND_CHANNEL,
-        payload,
-    };
     let mut input = [0; POST_MESSAGE_SIZE];
     if message.encode(&mut input).is_none() {
         return Status::INVALID_PARAMETER;

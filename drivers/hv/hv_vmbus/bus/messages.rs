@@ -4,6 +4,7 @@
 
 use super::{
     bus,
+    is_confidential,
     Bus, //
 };
 use crate::sys::trace;
@@ -20,7 +21,13 @@ use kernel::{
     }, //
 };
 use protocol::{
-    hyperv::hypercall::Status,
+    hyperv::{
+        hypercall::{
+            PostMessage,
+            Status, //
+        },
+        message::KIND_CHANNEL, //
+    },
     vmbus::{
         message::{
             Encoded,
@@ -88,12 +95,15 @@ impl Bus {
     }
 
     fn try_to_post(&self, message: &Encoded, kind: Kind, pause: Pause) -> Result {
-        let connection = self.connection.load(Ordering::Acquire);
+        let message = PostMessage {
+            connection: self.connection.load(Ordering::Acquire),
+            kind: KIND_CHANNEL,
+            payload: message.as_slice(),
+        };
         let mut last = EAGAIN;
         for tries in 0..TRIES {
             let page = || self.processors.post_page();
-            let status = post_message(connection, message.as_slice(), page, self.confidential);
-            match status {
+            match post_message(message, page, self.confidential) {
                 Status::SUCCESS => return Ok(()),
                 Status::INVALID_CONNECTION_ID if kind == Kind::INITIATE_CONTACT => {
                     return Err(ENXIO)
@@ -123,11 +133,9 @@ pub(crate) fn connect_socket(endpoint: Guid, service: Guid) -> Result {
         .post(&Message::TlConnectRequest(&request))
 }
 
-/// Posts a message to any connection, once.
-pub(crate) fn post_raw(connection: u32, payload: &[u8]) -> Status {
-    let Some(bus) = bus() else {
-        return Status::INVALID_CONNECTION_ID;
-    };
-    let page = || bus.processors.post_page();
-    post_message(connection, payload, page, bus.confidential)
+/// Posts a message of any type to any connection, once. On a root partition there is no bus, and
+/// that works all the same.
+pub(crate) fn post_raw(message: PostMessage<'_>) -> Status {
+    let page = || bus().and_then(|bus| bus.processors.post_page());
+    post_message(message, page, is_confidential())
 }

@@ -42,8 +42,8 @@ use kernel::{
 };
 use protocol::{
     hyperv::{
-        hypercall::Status,
-        message::KIND_CHANNEL, //
+        hypercall::PostMessage,
+        message::PAYLOAD_SIZE, //
     },
     vmbus::{
         packet,
@@ -464,7 +464,8 @@ unsafe extern "C" fn hv_ringbuffer_get_debuginfo(
     }
 }
 
-/// Posts a message, as `mshv_vtl` does. Returns a status of the hypervisor's or a negative errno.
+/// Posts a message of any type, as `mshv_vtl` does. Returns a status of the hypervisor's, or
+/// `EMSGSIZE`.
 #[no_mangle]
 unsafe extern "C" fn hv_post_message(
     connection: u32,
@@ -474,13 +475,15 @@ unsafe extern "C" fn hv_post_message(
 ) -> c_int {
     // SAFETY: See above.
     let payload = unsafe { bytes(payload, len.min(u32::MAX as usize) as u32) };
-    if payload.len() > protocol::hyperv::message::PAYLOAD_SIZE {
+    if payload.len() > PAYLOAD_SIZE {
         return EMSGSIZE.to_errno();
     }
-    if kind != KIND_CHANNEL {
-        return c_int::from(Status::INVALID_PARAMETER.0);
-    }
-    c_int::from(bus::post_raw(connection, payload).0)
+    let message = PostMessage {
+        connection,
+        kind,
+        payload,
+    };
+    c_int::from(bus::post_raw(message).0)
 }
 
 const _: () = assert!(REQUEST_ERROR == u64::MAX - 1);
