@@ -195,20 +195,11 @@ impl Bus {
         if let Some(primary) = primary {
             channel.set_primary(primary);
         }
-        let mut cpu = CONNECT_CPU;
-        if channel.is_fast() {
-            // What its siblings have is looked up first: choosing changes the table.
-            let mut own = KVec::new();
-            for primary in primary.iter().copied() {
-                own.push(primary.cpu(), GFP_KERNEL)?;
-                for sub in table.subs(primary) {
-                    own.push(sub.cpu(), GFP_KERNEL)?;
-                }
-            }
-            table.spread.look();
-            cpu = table.spread.choose(|cpu| own.contains(&cpu));
-        }
-        channel.set_cpu(cpu);
+        channel.set_cpu(if channel.is_fast() {
+            table.choose_cpu(primary)
+        } else {
+            CONNECT_CPU
+        });
         table.add(channel)
     }
 

@@ -28,7 +28,7 @@ pub(super) enum Rescind {
 /// The channels, in the order in which they came, and which processors they have.
 pub(crate) struct Table {
     channels: KVec<Channel>,
-    pub(super) spread: Spread,
+    spread: Spread,
 }
 
 impl Table {
@@ -87,12 +87,33 @@ impl Table {
         }
     }
 
-    /// Adds a channel, and gives it its number.
+    /// Chooses a processor for another channel of a device, or for its first one. Needs no memory.
+    pub(super) fn choose_cpu(&mut self, primary: Option<Channel>) -> u32 {
+        let Self { channels, spread } = self;
+        let is_sibling = |other: Channel| {
+            primary.is_some_and(|first| other == first || other.primary() == Some(first))
+        };
+        spread.look();
+        spread.choose(|cpu| {
+            let mut all = channels.iter().copied();
+            all.any(|other| other.cpu() == cpu && is_sibling(other))
+        })
+    }
+
+    /// Adds a channel, and gives it its number. If that fails, its processor is not its own any more.
     ///
     /// # Errors
     ///
     /// `EEXIST` if another has the number, `ENOMEM`.
     pub(super) fn add(&mut self, channel: Channel) -> Result {
+        let result = self.insert(channel);
+        if result.is_err() && channel.is_fast() {
+            self.give_back_cpu(channel.cpu());
+        }
+        result
+    }
+
+    fn insert(&mut self, channel: Channel) -> Result {
         self.channels.reserve(1, GFP_KERNEL)?;
         if !RELIDS.set(channel.relid_now(), channel) {
             return Err(EEXIST);
