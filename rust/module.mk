@@ -4,6 +4,7 @@
 #
 #	module := NAME                        the .ko without its suffix
 #	requires := CONFIG_A CONFIG_B         what the kernel must have (y or m)
+#	excludes := CONFIG_C                  what it must not have; if at all
 #	NAME-y := NAME_main.o                 crate roots
 #	include $(srcroot)/rust/module.mk
 #
@@ -11,10 +12,10 @@
 # crates are instantiated in it; what can exist only once (statics, C functions)
 # is taken from the archive of rust/Kbuild into NAME_support.o, as far as it is
 # referred to.  So every module stands alone and holds nothing that it does not
-# use.  `requires` is also read by scripts/check-kernel; a module whose
-# requirements are not met is left out.
+# use.  `requires` and `excludes` are also read by scripts/check-kernel; a module
+# whose requirements are not met is left out.
 
-ifeq ($(filter-out y m,$(foreach c,$(requires),$(or $($(c)),n))),)
+ifeq ($(filter-out y m,$(foreach c,$(requires),$(or $($(c)),n)))$(foreach c,$(excludes),$($(c))),)
 obj-m += $(module).o
 endif
 
