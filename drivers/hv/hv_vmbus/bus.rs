@@ -4,7 +4,8 @@
 //!
 //! - [`connect`]: agreeing on a version;
 //! - [`inbox`], [`messages`], [`waiters`]: messages in, messages out, and who waits for an answer;
-//! - [`offers`], [`table`], [`spread`]: channels that come and go, and which processor each gets;
+//! - [`offers`], [`rescinds`], [`table`], [`spread`]: channels that come and go, and which processor
+//!   each gets;
 //! - [`gpadl`], [`open`], [`ring`]: memory for the host, opening and closing, and indices;
 //! - [`cpus`], [`power`], [`unload`]: processors, sleep, and the end.
 //!
@@ -31,6 +32,7 @@ mod messages;
 mod offers;
 mod open;
 mod power;
+mod rescinds;
 pub(crate) mod ring;
 mod spread;
 mod state;
@@ -55,10 +57,7 @@ pub(crate) use messages::{
     connect_socket,
     post_raw, //
 };
-pub(crate) use offers::{
-    each_of_device,
-    released, //
-};
+pub(crate) use offers::each_of_device;
 pub(crate) use open::{
     close,
     disconnect,
@@ -68,6 +67,7 @@ pub(crate) use power::{
     resume,
     suspend, //
 };
+pub(crate) use rescinds::released;
 pub(crate) use state::{
     bus,
     complain,
