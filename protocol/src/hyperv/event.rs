@@ -49,6 +49,11 @@ impl<M: SharedExchange> Flags<M> {
             .is_some_and(|(word, bit)| self.page.fetch_or(word, bit) & bit == 0)
     }
 
+    /// The host: whether any flag is set that the guest has not cleared.
+    pub fn is_any_set(&self) -> bool {
+        (0..FLAG_COUNT >> 5).any(|index| self.page.load(self.word(index)) != 0)
+    }
+
     /// The guest: clears a flag. Returns whether it was set.
     pub fn take(&self, flag: u16) -> bool {
         self.place(flag).is_some_and(|(word, bit)| {

@@ -109,6 +109,11 @@ impl<M: SharedExchange> Slot<M> {
         self.page.store_release(self.at(KIND), message.kind());
     }
 
+    /// The host: whether the slot holds what the guest has not taken.
+    pub fn is_occupied(&self) -> bool {
+        self.page.load_acquire(self.at(KIND)) != KIND_NONE
+    }
+
     /// The guest: copies the message that is in the slot, if there is one.
     ///
     /// # Errors

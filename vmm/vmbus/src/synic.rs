@@ -4,7 +4,16 @@
 //! uses them: one source, with its message slot and its event flags.
 //!
 //! KVM has the registers. It tells us where the pages are whenever a guest moves
-//! them, and raises the source's interrupt for us by an eventfd.
+//! them or switches the controller on, and raises the source's interrupt for us by an
+//! eventfd.
+//!
+//! An interrupt that is raised while its source is masked is lost: KVM says neither
+//! that nor when the guest clears the mask. What waits in the pages then is told again
+//! when a register changes of which KVM does tell, and a message whenever it is tried
+//! again without that anything has happened. A flag is not: a guest that masks
+//! the source of channels that it has open, and nothing else, has to look at the
+//! flags itself when it clears the mask. Linux sets the source up first and switches
+//! the controller on last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -127,10 +136,23 @@ impl Synic {
                 })
                 .ok()
         };
-        *processor.lock() = SynicPages {
+        let mut pages = processor.lock();
+        *pages = SynicPages {
             events: page(event_page),
             messages: page(message_page),
         };
+        if pages.has_flags() || pages.has_message() {
+            interrupt(&processor.line);
+        }
+    }
+
+    /// Raises the interrupt of a processor again if a message waits in its slot.
+    pub(crate) fn remind(&self, vp: u32) {
+        if let Some(processor) = self.processor(vp) {
+            if processor.lock().has_message() {
+                interrupt(&processor.line);
+            }
+        }
     }
 
     /// Raises a flag of a processor, and the interrupt if that is needed.
@@ -139,8 +161,7 @@ impl Synic {
             return self.counters.lost.inc();
         };
         let pages = processor.lock();
-        let flags = (pages.events.as_ref()).and_then(|page| Flags::new(page, VMBUS_SINT));
-        let Some(flags) = flags else {
+        let Some(flags) = pages.flags() else {
             return self.counters.lost.inc();
         };
         if flags.raise(flag) {
@@ -165,8 +186,7 @@ impl Synic {
         };
         let processor = self.processor(vp).ok_or_else(lost)?;
         let pages = processor.lock();
-        let slot = (pages.messages.as_ref()).and_then(|page| Slot::new(page, VMBUS_SINT));
-        match slot.ok_or_else(lost)?.post(message, is_last) {
+        match pages.slot().ok_or_else(lost)?.post(message, is_last) {
             Posted::Delivered => {
                 self.counters.messages.inc();
                 interrupt(&processor.line);
@@ -186,6 +206,24 @@ impl Synic {
 
     fn processor(&self, vp: u32) -> Option<&Processor> {
         self.processors.get(usize::try_from(vp).ok()?)
+    }
+}
+
+impl SynicPages {
+    fn flags(&self) -> Option<Flags<&Pages>> {
+        Flags::new(self.events.as_ref()?, VMBUS_SINT)
+    }
+
+    fn slot(&self) -> Option<Slot<&Pages>> {
+        Slot::new(self.messages.as_ref()?, VMBUS_SINT)
+    }
+
+    fn has_flags(&self) -> bool {
+        self.flags().is_some_and(|flags| flags.is_any_set())
+    }
+
+    fn has_message(&self) -> bool {
+        self.slot().is_some_and(|slot| slot.is_occupied())
     }
 }
 

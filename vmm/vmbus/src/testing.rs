@@ -281,4 +281,9 @@ impl Guest {
     pub(crate) fn take_synic_away(&self) {
         self.bus.synic().changed(0, 0, 0, 0);
     }
+
+    /// Undoes that.
+    pub(crate) fn give_synic_back(&self) {
+        (self.bus.synic()).changed(0, 1, EVENT_PAGE | 1, MESSAGE_PAGE | 1);
+    }
 }

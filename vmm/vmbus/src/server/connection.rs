@@ -93,6 +93,11 @@ impl Connection {
         self.outbox.deliver();
     }
 
+    /// Has the guest look at its slot once more.
+    pub(super) fn remind(&self) {
+        self.outbox.remind();
+    }
+
     /// Handles a message of the guest's.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.counters.received.inc();

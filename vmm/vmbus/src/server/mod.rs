@@ -253,10 +253,13 @@ impl Bus {
             } else {
                 -1
             };
-            if let Err(error) = self.epoll.wait(timeout, &mut events) {
-                if error.kind() != io::ErrorKind::Interrupted {
+            match self.epoll.wait(timeout, &mut events) {
+                // The guest may not have heard of the message that is in the slot.
+                Ok(0) => self.connection.remind(),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return tracing::error!(%error, "VMBus cannot wait for messages");
                 }
+                Ok(_) | Err(_) => {}
             }
             if !self.turn() {
                 return self.connection.reset();

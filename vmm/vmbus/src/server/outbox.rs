@@ -58,6 +58,11 @@ impl Outbox {
         }
     }
 
+    /// Has the guest look at its slot once more.
+    pub(super) fn remind(&self) {
+        self.synic.remind(self.target);
+    }
+
     /// Delivers as many as the guest takes now.
     pub(super) fn deliver(&mut self) {
         while let Some(message) = self.waiting.front() {

@@ -341,3 +341,27 @@ fn a_message_is_delivered_when_the_slot_is_said_to_be_free() {
     let ends = counters.ends_of_message.get();
     assert!(ends > 0 || counters.messages_waiting.get() == 0);
 }
+
+#[test]
+fn what_waits_is_told_again_when_the_controller_is_switched_on() {
+    let (mut guest, probe, offer) = with_device();
+    guest.open(&offer, 0x10_0000, 4).unwrap();
+    let channel = probe.channel.lock().unwrap().take().unwrap();
+    channel.interrupt.raise();
+    // As if it had found its source masked.
+    let _ = guest.line.read();
+    guest.take_synic_away();
+    assert!(guest.line.read().is_err());
+    guest.give_synic_back();
+    assert_eq!(guest.line.read().unwrap(), 1);
+    assert!(guest.take_flag(&offer));
+    guest.give_synic_back();
+    assert!(guest.line.read().is_err(), "nothing waits");
+    guest.send(&Message::Unload);
+    crate::testing::wait_for(|| guest.line.read().ok());
+    // A message that nobody takes is told of again, now that another waits.
+    guest.send(&Message::Unload);
+    crate::testing::wait_for(|| guest.line.read().ok());
+    guest.expect(Kind::UNLOAD_RESPONSE);
+    guest.expect(Kind::UNLOAD_RESPONSE);
+}
