@@ -85,11 +85,11 @@ impl MoreChannels {
         }
     }
 
-    /// Has the device taken from the guest, and offered again once that has let go
-    /// of it.
-    pub fn come_back(&self) {
+    /// Has channel number `index` taken from the guest, and offered again once that
+    /// has let go of it. With the first one, 0, that is the whole device.
+    pub fn come_back(&self, index: u16) {
         if let Some(inbox) = self.inbox.upgrade() {
-            inbox.come_back(self.primary);
+            inbox.come_back(self.primary, index);
         }
     }
 }

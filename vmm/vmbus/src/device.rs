@@ -7,7 +7,7 @@ use std::io;
 use protocol::vmbus::Guid;
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, MoreChannels};
 
 /// What a device is, as it is offered to the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub trait Device: Send + Sync {
     /// What it is.
     fn identity(&self) -> Identity;
 
+    /// The device has its first channel. `bus` is for what it asks of the bus.
+    fn offered(&self, _bus: MoreChannels) {}
+
     /// The guest is going to open channel number `index`. A device that does nothing
     /// wrong on purpose has nothing to say.
     fn opening(&self, _index: u16) -> Opening {
@@ -58,6 +61,19 @@ pub trait Device: Send + Sync {
     /// The guest closed the channel. When this returns, nothing touches its rings
     /// any more, nor what was named by its packets.
     fn close(&self, index: u16);
+
+    /// The guest is about to be told that these channels, which are open, are taken
+    /// away; with the first one, which is the last in the list, the whole device is.
+    ///
+    /// A guest gives the memory of rings and of buffers to others when it hears of it.
+    /// So all that it asked for ends and is answered before this returns, as far as
+    /// there is room for answers, and nothing touches either after that. The channels
+    /// are [closed](Self::close) then.
+    fn leave(&self, channels: &[u16]) {
+        for index in channels {
+            self.close(*index);
+        }
+    }
 }
 
 /// How the bus hears of a guest's signals: KVM, or a model in tests.

@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) kick: Arc<EventFd>,
     pub(super) presence: Presence,
     pub(super) opened: Option<Opened>,
+    /// How many more channels the device wants, if this is its first one and open.
+    pub(super) more: u16,
     /// Called when the channel is gone.
     pub(super) done: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -58,6 +60,12 @@ impl Entry {
         );
         offer.sub_channel_index = U16::new(self.index);
         offer
+    }
+
+    /// Notes that it is not open; says whether it was.
+    pub(super) fn shut(&mut self) -> bool {
+        self.more = 0;
+        self.opened.take().is_some()
     }
 
     fn is_of(&self, instance: Guid) -> bool {
@@ -87,7 +95,7 @@ impl Channels {
     pub(super) fn add(&mut self, device: Arc<dyn Device>, index: u16) -> io::Result<u16> {
         let relid = (1..=MAX_RELID)
             .find(|relid| !self.entries.contains_key(relid))
-            .ok_or_else(|| io::Error::other("all channel numbers are taken"))?;
+            .ok_or_else(|| io::Error::other(format!("all {MAX_RELID} numbers are taken")))?;
         let kick = Arc::new(EventFd::new(EFD_NONBLOCK)?);
         self.signals.bind(connection(relid), &kick)?;
         let entry = Entry {
@@ -96,6 +104,7 @@ impl Channels {
             kick,
             presence: Presence::Hidden,
             opened: None,
+            more: 0,
             done: None,
         };
         self.entries.insert(relid, entry);
@@ -139,12 +148,23 @@ impl Channels {
         found.into_iter().map(|(_, relid)| relid).collect()
     }
 
-    /// Which of a device's channels there are, without those that are to go.
+    /// Which of a device's channels there are, with those that the guest is to let go
+    /// of: a guest that does not has no more numbers for that.
     pub(super) fn indices(&self, instance: Guid) -> Vec<u16> {
         (self.entries.values())
-            .filter(|entry| entry.is_of(instance) && entry.presence != Presence::Rescinded)
+            .filter(|entry| entry.is_of(instance))
             .map(|entry| entry.index)
             .collect()
+    }
+
+    /// The number of a device's channel `index` that the guest was offered and has not
+    /// been told to let go of.
+    pub(super) fn find(&self, instance: Guid, index: u16) -> Option<u16> {
+        let mut entries = self.entries.iter();
+        let is_it = |entry: &Entry| {
+            entry.is_of(instance) && entry.index == index && entry.presence == Presence::Offered
+        };
+        entries.find_map(|(relid, entry)| is_it(entry).then_some(*relid))
     }
 
     /// The open channels whose rings are in a GPADL.

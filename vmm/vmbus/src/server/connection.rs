@@ -41,6 +41,7 @@ pub(super) struct Connection {
     inbox: Weak<Inbox>,
     counters: Arc<BusCounters>,
     warnings: RateLimit,
+    errors: RateLimit,
     outbox: Outbox,
     /// None without a guest.
     version: Option<Version>,
@@ -67,6 +68,7 @@ impl Connection {
             inbox,
             counters,
             warnings: RateLimit::default(),
+            errors: RateLimit::default(),
             version: None,
             has_asked: false,
             channels: Channels::new(signals),

@@ -28,8 +28,9 @@ pub(super) enum Request {
     OfferMore { primary: u16, count: u16 },
     /// A device is to go.
     Rescind(Guid, Box<dyn FnOnce() + Send>),
-    /// The device with this first channel is to go, and to come back.
-    ComeBack { primary: u16 },
+    /// Channel number `index` of the device with this first channel is to go, and to
+    /// come back; 0 is the device.
+    ComeBack { primary: u16, index: u16 },
     /// Nothing is to happen for a while. The sender is dropped when that is so.
     Pause(Sender<()>),
     /// That is over.
@@ -38,6 +39,17 @@ pub(super) enum Request {
     Reset(Sender<()>),
     /// The end.
     Stop,
+}
+
+impl Request {
+    /// Whether it is a message of the guest's, or ends what devices do for it: nothing
+    /// of that while the machine stands still, nor for a guest that takes no messages.
+    fn is_for_guest(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(_) | Self::Rescind(..) | Self::ComeBack { .. }
+        )
+    }
 }
 
 /// The payload of a message.
@@ -91,9 +103,9 @@ impl Inbox {
         self.push(Request::OfferMore { primary, count });
     }
 
-    /// Asks for a device to go and to come back.
-    pub(crate) fn come_back(&self, primary: u16) {
-        self.push(Request::ComeBack { primary });
+    /// Asks for a channel, or a whole device, to go and to come back.
+    pub(crate) fn come_back(&self, primary: u16, index: u16) {
+        self.push(Request::ComeBack { primary, index });
     }
 
     pub(super) fn push(&self, request: Request) {
@@ -123,10 +135,10 @@ impl Inbox {
         true
     }
 
-    /// The next request; messages stay where they are if they are `held`.
+    /// The next request; what is for a guest stays where it is if that is `held`.
     pub(super) fn pop(&self, held: bool) -> Option<Request> {
         let mut state = self.lock();
-        let is_due = |request: &Request| !held || !matches!(request, Request::Message(_));
+        let is_due = |request: &Request| !held || !request.is_for_guest();
         let at = state.requests.iter().position(is_due)?;
         let request = state.requests.remove(at)?;
         if matches!(request, Request::Message(_)) {

@@ -127,8 +127,8 @@ impl VmBus {
         self.inbox.push(Request::Offer(device));
     }
 
-    /// Takes a device away. The guest is told, and goes on using it until it has
-    /// closed its channels; `done` is called once it has let go of it.
+    /// Takes a device away. All that it does for the guest ends, then the guest is
+    /// told; `done` is called once that has let go of it.
     pub fn rescind(&self, instance: Guid, done: impl FnOnce() + Send + 'static) {
         self.inbox.push(Request::Rescind(instance, Box::new(done)));
     }
@@ -298,7 +298,7 @@ impl Bus {
             Request::Message(payload) => self.connection.receive(payload.as_slice()),
             Request::Offer(device) => self.connection.offer(device),
             Request::OfferMore { primary, count } => self.connection.offer_more(primary, count),
-            Request::ComeBack { primary } => self.connection.come_back(primary),
+            Request::ComeBack { primary, index } => self.connection.come_back(primary, index),
             Request::Rescind(instance, done) => self.connection.rescind(instance, done),
             Request::Pause(done) => {
                 self.is_paused = true;

@@ -208,10 +208,10 @@ fn a_device_that_is_taken_back_stays_until_the_guest_lets_go() {
         .bus
         .rescind(instance_of("a"), move || done.send(()).unwrap());
     guest.expect(Kind::RESCIND);
-    assert_eq!(probe.events(), ["open 0"]);
+    assert_eq!(probe.events(), ["open 0", "close 0"]);
     guest.send(&Message::Close(&relid(&offer)));
     guest.teardown(offer.relid.get(), 0xe1e10);
-    assert_eq!(probe.events(), ["close 0"]);
+    assert_eq!(probe.events(), Vec::<String>::new());
     assert!(wait.try_recv().is_err());
     guest.send(&Message::RelidReleased(&relid(&offer)));
     wait.recv().unwrap();
@@ -340,6 +340,56 @@ fn a_message_is_delivered_when_the_slot_is_said_to_be_free() {
     let counters = guest.bus.synic().counters();
     let ends = counters.ends_of_message.get();
     assert!(ends > 0 || counters.messages_waiting.get() == 0);
+}
+
+#[test]
+fn a_guest_that_lets_go_of_nothing_gets_nothing_more() {
+    let (mut guest, probe, offer) = with_device();
+    let mut subs = Vec::new();
+    for round in 0..40 {
+        guest.open(&offer, 0x10_0000, 4).unwrap();
+        let channel = probe.channel.lock().unwrap().take().unwrap();
+        channel.more.offer(63);
+        if round == 0 {
+            subs.extend((0..63).map(|_| guest.offer()));
+        }
+        guest.send(&Message::Close(&relid(&offer)));
+        if round == 0 {
+            (0..63).for_each(|_| drop(guest.expect(Kind::RESCIND)));
+        }
+        guest.teardown(offer.relid.get(), 0xe1e10 + round);
+        assert_eq!(guest.connections(), 64);
+    }
+    // One that it lets go of comes again, if it is wanted still.
+    guest.open(&offer, 0x10_0000, 4).unwrap();
+    guest.send(&Message::RelidReleased(&relid(&subs[0])));
+    let channel = probe.channel.lock().unwrap().take().unwrap();
+    channel.more.offer(2);
+    assert_eq!(guest.offer().sub_channel_index.get(), 1);
+    guest.send(&Message::RelidReleased(&relid(&subs[9])));
+    guest.send(&Message::RelidReleased(&relid(&subs[1])));
+    assert_eq!(guest.offer().sub_channel_index.get(), 2);
+    assert_eq!(guest.connections(), 63);
+}
+
+#[test]
+fn a_sub_channel_goes_alone_and_comes_back() {
+    let (mut guest, probe, offer) = with_device();
+    guest.open(&offer, 0x10_0000, 4).unwrap();
+    let channel = probe.channel.lock().unwrap().take().unwrap();
+    channel.more.offer(2);
+    let subs = [guest.offer(), guest.offer()];
+    guest.open(&subs[1], 0x20_0000, 2).unwrap();
+    probe.events();
+    for sub in [&subs[1], &subs[0]] {
+        channel.more.come_back(sub.sub_channel_index.get());
+        guest.expect(Kind::RESCIND);
+        // It is going already.
+        channel.more.come_back(sub.sub_channel_index.get());
+        guest.send(&Message::RelidReleased(&relid(sub)));
+        assert_eq!(guest.offer().sub_channel_index, sub.sub_channel_index);
+    }
+    assert_eq!(probe.events(), ["close 2"]);
 }
 
 #[test]

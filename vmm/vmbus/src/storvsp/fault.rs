@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use hospes_device::fault::{Faults, Held, Late};
 use hospes_scsi::fault::sense;
+use hospes_scsi::Outcome;
 use protocol::scsi::sense::SenseBytes;
 use protocol::storvsp::outcome::{answer, Ending};
 use protocol::storvsp::packet::Properties;
@@ -48,7 +49,7 @@ struct Dropped(Option<Request>);
 impl Drop for Dropped {
     fn drop(&mut self) {
         if let Some(request) = self.0.take() {
-            request.end(&Ending::BusReset);
+            request.complete(Outcome::Reset);
         }
     }
 }

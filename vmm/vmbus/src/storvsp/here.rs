@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hospes_device::worker::Service as _;
 use hospes_scsi::{AioMode, Target};
 
-use super::port::Port;
+use super::port::{Leaving, Port};
 use super::service::ChannelService;
 use super::{Config, Storvsp};
 use crate::channel::Channel;
@@ -84,16 +84,30 @@ impl Device for StorvspHere {
         Ok(())
     }
 
+    fn leave(&self, channels: &[u16]) {
+        for index in channels {
+            CHANNELS.with_borrow(|all| {
+                if let Some(served) = all.get(index) {
+                    served.port.leave(Leaving::with(channels));
+                }
+            });
+            self.close(*index);
+        }
+    }
+
     fn close(&self, index: u16) {
         let closed = CHANNELS.with_borrow_mut(|channels| channels.remove(&index));
         let Some(Served { port, service }) = closed else {
             return;
         };
-        port.close();
+        if port.leaving().is_none() {
+            port.close();
+        }
         drop(service);
         if index == 0 {
             self.0.shared.target.reset();
         }
         self.0.shared.settle(index, &port);
+        port.end();
     }
 }

@@ -54,7 +54,7 @@ use crate::channel::{Channel, MoreChannels};
 use crate::device::{Device, Identity, Opening};
 use fault::Faulty;
 pub use kind::Kind;
-use port::{Port, Record};
+use port::{Leaving, Port, Record};
 use resets::Resets;
 use service::ChannelService;
 
@@ -100,6 +100,8 @@ pub struct Storvsp {
     config: Config,
     shared: Arc<Shared>,
     running: Mutex<Running>,
+    /// Once it is on a bus.
+    bus: Mutex<Option<MoreChannels>>,
 }
 
 /// What the threads of a controller have in common.
@@ -159,7 +161,6 @@ struct Running {
 struct OpenChannel {
     worker: Worker,
     port: Arc<Port>,
-    more: MoreChannels,
 }
 
 impl Storvsp {
@@ -198,6 +199,7 @@ impl Storvsp {
             config: config.clone(),
             shared: Arc::new(shared),
             running: Mutex::default(),
+            bus: Mutex::default(),
         }))
     }
 
@@ -261,7 +263,6 @@ impl Storvsp {
         let record = self.shared.records.get(usize::from(index));
         let record = record.ok_or(io::ErrorKind::NotFound)?.clone();
         let (port, consumer) = Port::new(channel, record)?;
-        let of_device = more.clone();
         let (shared, mode) = (self.shared.clone(), self.config.aio);
         let name = format!("{}-c{index}", self.config.name);
         let of_service = port.clone();
@@ -272,11 +273,21 @@ impl Storvsp {
                 shared, driver, of_service, consumer, index, more,
             ))
         })?;
-        Ok(OpenChannel {
-            worker,
-            port,
-            more: of_device,
-        })
+        Ok(OpenChannel { worker, port })
+    }
+
+    /// Ends all commands, and the thread of resets.
+    fn end_all(&self) {
+        self.shared.target.reset();
+        let resets = self.running().resets.take();
+        drop(resets);
+    }
+
+    /// Those of these channels that are open are not any more.
+    fn remove(&self, channels: &[u16]) -> Vec<(u16, OpenChannel)> {
+        let mut running = self.running();
+        let remove = |index: &u16| Some((*index, running.channels.remove(index)?));
+        channels.iter().filter_map(remove).collect()
     }
 
     fn start_resets(&self) -> io::Result<Worker> {
@@ -300,6 +311,10 @@ impl Device for Storvsp {
 
     fn identity(&self) -> Identity {
         self.config.kind.identity(&self.config.name)
+    }
+
+    fn offered(&self, bus: MoreChannels) {
+        *self.bus.lock().unwrap_or_else(PoisonError::into_inner) = Some(bus);
     }
 
     fn opening(&self, index: u16) -> Opening {
@@ -329,17 +344,35 @@ impl Device for Storvsp {
     /// waits for the rest. With the first channel all commands of the controller
     /// end, and its units are as after power on.
     fn close(&self, index: u16) {
-        let Some(OpenChannel { worker, port, .. }) = self.running().channels.remove(&index) else {
+        let Some(OpenChannel { worker, port }) = self.running().channels.remove(&index) else {
             return;
         };
         port.close();
         drop(worker);
         if index == 0 {
-            self.shared.target.reset();
-            let resets = self.running().resets.take();
-            drop(resets);
+            self.end_all();
         }
         self.shared.settle(index, &port);
+    }
+
+    /// Of a device that goes all commands end. Those of a sub-channel that goes alone
+    /// have their time; what the kernel has not begun ends.
+    fn leave(&self, channels: &[u16]) {
+        let what = Leaving::with(channels);
+        let leaving = self.remove(channels);
+        for (_, channel) in &leaving {
+            channel.port.leave(what);
+        }
+        // Each thread takes what is left in its ring.
+        let end = |(index, channel): (u16, OpenChannel)| (index, channel.port);
+        let ports: Vec<_> = leaving.into_iter().map(end).collect();
+        if what == Leaving::Device {
+            self.end_all();
+        }
+        for (index, port) in ports {
+            self.shared.settle(index, &port);
+            port.end();
+        }
     }
 }
 

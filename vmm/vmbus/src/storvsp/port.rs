@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hospes_device::counters::Counter;
 use hospes_device::limit::{warn_limited, RateLimit};
@@ -59,9 +59,30 @@ pub(super) struct Port {
     state: Mutex<State>,
     idle: Condvar,
     is_ready: AtomicBool,
+    leaving: OnceLock<Leaving>,
     /// The ring that the guest writes, for what is wrong with it.
     to_host: Pages,
     pub(super) record: Arc<Record>,
+}
+
+/// What is about to be taken from the guest, which has not heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// The channel alone: commands may go by another one.
+    Channel,
+    /// The device.
+    Device,
+}
+
+impl Leaving {
+    /// What goes with these channels.
+    pub(super) fn with(channels: &[u16]) -> Self {
+        if channels.contains(&0) {
+            Self::Device
+        } else {
+            Self::Channel
+        }
+    }
 }
 
 struct State {
@@ -114,6 +135,7 @@ impl Port {
             }),
             idle: Condvar::new(),
             is_ready: AtomicBool::new(false),
+            leaving: OnceLock::new(),
             to_host,
             record,
         });
@@ -345,6 +367,22 @@ impl Port {
             self.record.counters.signals.inc();
             self.interrupt.raise();
         }
+    }
+
+    /// From now on commands end at once, as befits what is to be taken away.
+    pub(super) fn leave(&self, what: Leaving) {
+        let _ = self.leaving.set(what);
+    }
+
+    /// What is to be taken away, if anything is.
+    pub(super) fn leaving(&self) -> Option<Leaving> {
+        self.leaving.get().copied()
+    }
+
+    /// Writes what there is room for, and nothing more.
+    pub(super) fn end(&self) {
+        self.flush();
+        self.close();
     }
 
     /// Writes nothing more.

@@ -23,7 +23,7 @@ use thiserror::Error;
 use vm_memory::GuestAddress;
 
 use super::fault::{Fate, Instead, Wrong};
-use super::port::Port;
+use super::port::{Leaving, Port};
 use super::Kind;
 
 /// What INQUIRY says of a target that does not exist: nothing can be there (SPC-5,
@@ -134,6 +134,7 @@ impl Request {
             }),
             Outcome::NoTarget => self.end_without_target(),
             Outcome::Overrun { .. } => self.end(&Ending::Invalid),
+            Outcome::Aborted | Outcome::Reset if self.port.leaving().is_some() => self.send_away(),
             Outcome::Aborted => self.end(&Ending::Aborted),
             Outcome::Reset => self.end(&Ending::BusReset),
             Outcome::Failed => self.end(&Ending::Failed),
@@ -151,6 +152,15 @@ impl Request {
             transferred,
             sense: &[],
         });
+    }
+
+    /// Answers, without carrying it out, a command on a channel that is to be taken away.
+    /// A guest may try those of a channel again, but none of a device that goes.
+    pub(super) fn send_away(self) {
+        match self.port.leaving() {
+            Some(Leaving::Device) => self.end_without_unit(),
+            _ => self.end(&Ending::BusReset),
+        }
     }
 
     /// Answers for a unit that is not there.

@@ -22,9 +22,13 @@ use super::fault::{About, Fate, Instead};
 use super::port::Port;
 use super::request::Request;
 use super::resets::Reset;
-use super::Shared;
+use super::{Shared, MAX_IN_FLIGHT};
 use crate::channel::MoreChannels;
 use crate::memory::Pages;
+
+/// Packets that are answered at most once a channel is to be taken away: more than a ring
+/// holds, so that a guest that does not stop cannot keep it.
+const MAX_SENT_AWAY: usize = 4 * MAX_IN_FLIGHT;
 
 /// Serves one channel by way of a driver of the target.
 pub(super) struct ChannelService {
@@ -39,6 +43,7 @@ pub(super) struct ChannelService {
     memory: GuestMemory,
     /// The packet that is looked at, copied.
     packet: Vec<u8>,
+    sent_away: usize,
 }
 
 /// Whether there is more to take from a ring.
@@ -75,6 +80,7 @@ impl ChannelService {
             more,
             memory,
             packet: Vec::new(),
+            sent_away: 0,
         }
     }
 
@@ -116,7 +122,7 @@ impl ChannelService {
 
     fn take_from(&mut self, consumer: &mut Consumer<Pages>) -> Taken {
         loop {
-            if self.port.is_busy() {
+            if self.port.is_busy() || self.sent_away >= MAX_SENT_AWAY {
                 return Taken::Enough;
             }
             match consumer.next() {
@@ -140,6 +146,9 @@ impl ChannelService {
 
     fn handle(&mut self, bytes: &[u8]) {
         self.port.record.counters.packets.inc();
+        if self.port.leaving().is_some() {
+            self.sent_away = self.sent_away.saturating_add(1);
+        }
         let packet = match ChannelPacket::parse(bytes) {
             Ok(packet) => packet,
             Err(error) => return self.refuse_unreadable(bytes, &format!("{error:?}")),
@@ -148,6 +157,9 @@ impl ChannelService {
         let Some(request) = Packet::parse(packet.payload) else {
             return self.refuse(transaction, "it is too short");
         };
+        if self.port.leaving().is_some() {
+            return self.send_away(transaction, &request);
+        }
         let about = About::request(&self.shared.kind, self.index, &request);
         let fate = self.shared.faulty.fate(&about);
         if request.operation() != Operation::EXECUTE_SRB {
@@ -178,6 +190,23 @@ impl ChannelService {
                 request,
                 fate,
             }),
+        }
+    }
+
+    /// Answers a packet of a guest that has not heard that the channel goes.
+    #[cold]
+    fn send_away(&mut self, transaction: u64, request: &Packet) {
+        match self.server.handle(request) {
+            Action::Answer(answer) | Action::Offer(_, answer) => {
+                self.port.answer(transaction, &answer, None);
+            }
+            Action::Execute(request) => {
+                Request::begin(self.port.clone(), transaction, request).send_away();
+            }
+            Action::Reset(..) => {
+                let answer = Packet::answer(status::SUCCESS);
+                self.port.answer(transaction, &answer, None);
+            }
         }
     }
 
@@ -305,5 +334,15 @@ impl Service<Port> for ChannelService {
 
     fn settle(&mut self) {
         self.driver.settle();
+    }
+}
+
+impl Drop for ChannelService {
+    /// What a guest asked for before it hears that the channel goes is answered.
+    fn drop(&mut self) {
+        if self.port.leaving().is_some() {
+            self.port.flush();
+            self.drain();
+        }
     }
 }

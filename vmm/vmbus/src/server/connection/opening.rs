@@ -87,7 +87,7 @@ impl Connection {
 
     pub(super) fn open(&mut self, body: &Open) {
         let result = match self.opening(body.relid.get()) {
-            Some((Opening::Rescinded, primary)) => return self.come_back(primary),
+            Some((Opening::Rescinded, primary)) => return self.come_back(primary, 0),
             Some((Opening::Refused, _)) => Err("its device does not want that".to_owned()),
             _ => self.try_open(body),
         };
@@ -163,7 +163,7 @@ impl Connection {
         let Some(entry) = self.channels.get_mut(relid) else {
             return;
         };
-        if entry.opened.take().is_some() {
+        if entry.shut() {
             entry.device.close(entry.index);
             self.counters.closed.inc();
         }

@@ -2,6 +2,8 @@
 
 //! Telling a controller what to do wrong.
 
+use std::sync::PoisonError;
+
 use hospes_device::fault::{self, FaultError};
 use protocol::storvsp::{Operation, Packet};
 
@@ -30,7 +32,7 @@ impl Storvsp {
                 started.map_err(|error| FaultError::Thread(error.to_string()))?;
             }
             FaultKind::Notices { number, notice } => self.invent(*number, Operation(*notice))?,
-            FaultKind::Rescind {} => self.leave()?,
+            FaultKind::Rescind {} => self.come_back(fault.select.channel.unwrap_or(0))?,
             _ => {}
         }
         if fault::Kind::is_immediate(&fault.kind) {
@@ -70,10 +72,13 @@ impl Storvsp {
         Ok(())
     }
 
-    fn leave(&self) -> Result<(), FaultError> {
-        let running = self.running();
-        let channel = running.channels.get(&0).ok_or(NOT_OPEN)?;
-        channel.more.come_back();
+    fn come_back(&self, channel: u16) -> Result<(), FaultError> {
+        if channel != 0 && !self.running().channels.contains_key(&channel) {
+            return Err(FaultError::NotNow("no driver has that channel open"));
+        }
+        let bus = self.bus.lock().unwrap_or_else(PoisonError::into_inner);
+        let bus = bus.as_ref().ok_or(FaultError::NotNow("it is on no bus"))?;
+        bus.come_back(channel);
         Ok(())
     }
 }

@@ -126,8 +126,8 @@ pub enum FaultKind {
         #[serde(default = "enumerate_bus")]
         notice: u32,
     },
-    /// The device is taken from the guest with all of its channels, and offered
-    /// again once that has let go of it.
+    /// The device is taken from the guest with all of its channels, or a sub-channel is
+    /// that is selected, and offered again once that has let go of it.
     Rescind {},
     /// The guest is not let open the channel.
     Open {
@@ -148,6 +148,8 @@ enum Subject {
     Properties,
     /// The opening of a channel.
     Open,
+    /// A channel, at once.
+    Channel,
     /// The controller as a whole.
     Device,
 }
@@ -198,7 +200,7 @@ impl Select {
             Subject::Command => &["channel", "target, lun", "opcode"],
             Subject::Request if is_command => &["channel", "operation", "target, lun", "opcode"],
             Subject::Request => &["channel", "operation"],
-            Subject::Open => &["channel"],
+            Subject::Open | Subject::Channel => &["channel"],
             Subject::Properties | Subject::Device => &[],
         };
         let named = [
@@ -244,7 +246,8 @@ impl FaultKind {
             | Self::Again { .. } => Subject::Request,
             Self::Properties { .. } => Subject::Properties,
             Self::Open { .. } => Subject::Open,
-            Self::Notices { .. } | Self::Rescind {} => Subject::Device,
+            Self::Rescind {} => Subject::Channel,
+            Self::Notices { .. } => Subject::Device,
         }
     }
 }
@@ -278,7 +281,7 @@ impl fault::Kind for FaultKind {
     }
 
     fn is_immediate(&self) -> bool {
-        self.subject() == Subject::Device
+        matches!(self.subject(), Subject::Channel | Subject::Device)
     }
 
     fn check(&self, select: &Select) -> Result<(), FaultError> {
@@ -298,7 +301,7 @@ impl fault::Kind for FaultKind {
             Subject::Command | Subject::Request => about.operation == Some(select.operation()),
             Subject::Properties => about.operation == Some(Operation::QUERY_PROPERTIES),
             Subject::Open => about.operation.is_none(),
-            Subject::Device => false,
+            Subject::Channel | Subject::Device => false,
         };
         is_subject && select.matches(about)
     }

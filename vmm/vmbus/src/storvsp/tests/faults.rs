@@ -287,9 +287,13 @@ fn notices_come_in_any_number() {
         assert_eq!(packet.operation(), Operation(99));
     }
     rig.close();
-    let error = rig_error(&rig, json!({"kind": "notices"}));
-    assert!(error.contains("open"), "{error}");
-    assert!(rig_error(&rig, json!({"kind": "rescind"})).contains("open"));
+    for fault in [
+        json!({"kind": "notices"}),
+        json!({"kind": "rescind", "channel": 1}),
+    ] {
+        let error = rig_error(&rig, fault);
+        assert!(error.contains("open"), "{error}");
+    }
 }
 
 /// Waits until the device is taken away, lets go of it, and returns its new offer.
@@ -337,4 +341,89 @@ fn a_channel_is_not_let_open() {
     rig.driver = Driver::open(&mut rig.guest, &offer, RINGS[0]);
     rig.handshake();
     rig.wake_up(0);
+}
+
+#[test]
+fn the_device_goes_before_it_is_opened() {
+    let mut rig = Rig::new(1);
+    rig.close();
+    let relid = rig.driver.offer.relid.get();
+    rig.inject(json!({"kind": "rescind"}));
+    let offer = let_go(&rig.guest, relid);
+    rig.driver = Driver::open(&mut rig.guest, &offer, RINGS[0]);
+    rig.handshake();
+    rig.wake_up(0);
+}
+
+/// All of the guest's memory but the pages of its SynIC.
+fn memory_of(rig: &Rig) -> Vec<u8> {
+    let mut bytes = vec![0; (crate::testing::MEMORY_SIZE - RINGS[0]) as usize];
+    let at = GuestAddress(RINGS[0]);
+    rig.guest.memory.read_slice(&mut bytes, at).unwrap();
+    bytes
+}
+
+#[test]
+fn a_guest_that_hears_of_it_has_all_of_its_memory_back() {
+    for fault in [json!({"kind": "delay", "ms": 40}), json!({"kind": "drop"})] {
+        let mut rig = Rig::with(fault);
+        let read = transfer(0x28, 0, 8);
+        rig.submit(3, 0, &read, Direction::In, 4096);
+        rig.submit(4, 1, &TEST_UNIT_READY, Direction::None, 0);
+        rig.guest.bus.rescind(rig.driver.offer.instance, || {});
+        rig.guest.expect(MessageKind::RESCIND);
+        let before = memory_of(&rig);
+        // Longer than it would have taken.
+        std::thread::sleep(std::time::Duration::from_millis(80));
+        rig.guest.signal(&rig.driver.offer);
+        assert!(before == memory_of(&rig), "the host writes to it still");
+        let mut ids = Vec::new();
+        while let Some((_, transaction, packet)) = rig.driver.poll(&rig.guest) {
+            let answer: ScsiRequest = packet.get();
+            assert_eq!(answer.srb_status, srb::INVALID_LUN);
+            ids.push(transaction);
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, [3, 4]);
+    }
+}
+
+#[test]
+fn a_guest_that_reads_no_answers_hears_of_it_all_the_same() {
+    let mut rig = Rig::with(json!({"kind": "drop"}));
+    let mut transaction = 3;
+    let command = (&TEST_UNIT_READY[..], Direction::None, 0);
+    while submit(&rig.guest, &mut rig.driver, transaction, 0, command) {
+        transaction += 1;
+    }
+    rig.guest.bus.rescind(rig.driver.offer.instance, || {});
+    rig.guest.expect(MessageKind::RESCIND);
+}
+
+#[test]
+fn a_sub_channel_goes_and_the_others_work() {
+    let mut rig = Rig::new(2);
+    rig.wake_up(0);
+    let sub = rig.guest.offer();
+    let mut driver = Driver::open(&mut rig.guest, &sub, RINGS[1]);
+    let command = (&TEST_UNIT_READY[..], Direction::None, 0);
+    rig.inject(json!({"kind": "drop", "channel": 1}));
+    assert!(submit(&rig.guest, &mut driver, 5, 0, command));
+    wait_for(|| (rig.device.counters()["faults"]["drop"] == 1).then_some(()));
+    rig.inject(json!({"kind": "rescind", "channel": 1}));
+    rig.guest.expect(MessageKind::RESCIND);
+    let (_, transaction, packet) = driver.poll(&rig.guest).unwrap();
+    let answer: ScsiRequest = packet.get();
+    // It can be tried again.
+    assert_eq!((transaction, answer.srb_status), (5, srb::BUS_RESET));
+    rig.works();
+    rig.device.clear_faults();
+    let relid = sub.relid;
+    rig.guest
+        .send(&Message::RelidReleased(&ChannelRelid { relid }));
+    let again = rig.guest.offer();
+    assert_eq!(again.sub_channel_index, sub.sub_channel_index);
+    driver = Driver::open(&mut rig.guest, &again, RINGS[1]);
+    assert!(submit(&rig.guest, &mut driver, 6, 0, command));
+    assert_eq!(driver.receive(&rig.guest).1, 6);
 }
