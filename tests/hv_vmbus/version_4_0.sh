@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# On a host that speaks VMBus 4.0 disks work, and channels stay where they are.
+#
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=2 disks=2x2M set=long
+# machine: module=hv_storvsc driver=c vmm=hospes kernel=stock vcpus=2 disks=2x2M set=long
+# hospes: --vmbus-max-version 4.0
+# limit: 180
+
+. /tests/lib.sh
+. /tests/versions.sh
+
+older_version 4.0 stays
