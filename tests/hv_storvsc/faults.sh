@@ -123,6 +123,10 @@ loaded "any number of everything" kind=properties,max_transfer=4294967295,sub_ch
 loaded "not opened" kind=open
 
 # The controller goes and comes back, at any time.
+check "taken away when nobody has it: the driver goes" driver_unload
+check "taken away when nobody has it: inject" host fault kind=rescind
+check "taken away when nobody has it: it comes back" driver_load
+check "taken away when nobody has it: disk 1 can be written and read" again
 check "taken away while it is opened: the driver goes" driver_unload
 check "taken away while it is opened: inject" host fault kind=open,rescind=on,count=1
 check "taken away while it is opened: it comes back" driver_load
