@@ -3,13 +3,15 @@
 //! VMBus: what a guest or a host may find in messages, packets and rings.
 //!
 //! The first byte chooses what the others are: one channel message, the messages
-//! of a GPADL, one packet, or steps of a ring that somebody else writes to.
+//! of a GPADL, one packet, steps of a ring that somebody else writes to, or a host's
+//! list of versions of a service.
 
 use std::cell::RefCell;
 
 use protocol::hyperv::shared::Shared;
 use protocol::vmbus::gpa::Ranges;
 use protocol::vmbus::gpadl::{Assembler, Limits, Progress};
+use protocol::vmbus::integration::{self, Refusal};
 use protocol::vmbus::message::Message;
 use protocol::vmbus::packet::{Header, Kind, Packet};
 use protocol::vmbus::ring::control::{self, RingError, DATA};
@@ -26,11 +28,42 @@ use crate::input::Input;
 /// limits, or a ring is used after it was found to be wrong.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.u8() & 3 {
+    match input.u8() & 7 {
         0 => message(input.0),
         1 => gpadl(&mut input),
         2 => packet(input.0),
-        _ => ring(&mut input),
+        3 => ring(&mut input),
+        _ => negotiation(&mut input),
+    }
+}
+
+/// What a guest's services speak.
+const SPOKEN: [u32; 3] = [0x3_0000, 0x1_0000, 0x4_0001];
+
+/// A host's list of versions, and the answer in its place.
+fn negotiation(input: &mut Input<'_>) {
+    let (frameworks, services) = (input.u8() & 3, input.u8() & 3);
+    let frameworks = &SPOKEN[..usize::from(frameworks)];
+    let services = &SPOKEN[..usize::from(services)];
+    let before = input.0.to_vec();
+    let mut packet = before.clone();
+    let result = integration::answer(&mut packet, frameworks, services);
+    assert_eq!(packet.len(), before.len());
+    // Nothing is written but two counts, and two versions.
+    let from = integration::HEADER_SIZE.min(before.len());
+    assert_eq!(packet[..from], before[..from], "the headers");
+    let end = (from + 16).min(before.len());
+    assert_eq!(packet[end..], before[end..], "what is behind the answer");
+    match result {
+        Ok(agreed) => {
+            assert!(frameworks.contains(&agreed.framework.to_u32()));
+            assert!(services.contains(&agreed.service.to_u32()));
+            // It is an answer that the guest itself would understand.
+            let again = integration::answer(&mut packet, frameworks, services);
+            assert_eq!(again, Ok(agreed));
+        }
+        Err(Refusal::Short { .. }) => assert_eq!(packet, before),
+        Err(_) => assert_eq!(packet[from..from + 4], [0; 4]),
     }
 }
 
