@@ -3,7 +3,7 @@
 # For cases about a device that lies, loses, repeats and stalls: requests on disk 1
 # while it does, and what must hold afterwards; disk 0 is let alone. A case says what
 # ends its requests, in all_ended NAME PID; SECONDS_EACH is how long one may take, if
-# that is not left to the driver.
+# that is not left to the driver; FAULTY is what does wrong, if not the controller.
 
 # provoke: reads and writes on disk 1, several times as many as a fault counts; how
 # they end is the device's business.
@@ -32,13 +32,13 @@ injected() {
 	local name=$1 fault
 	shift
 	for fault in "$@"; do
-		check "$name: inject $fault" host fault "$fault"
+		check "$name: inject $fault" host fault "${FAULTY:+on=$FAULTY,}$fault"
 	done
 }
 
 # cleared NAME: the device is right again. That requests failed is as it should be.
 cleared() {
-	check "$1: clear" host clear-faults
+	check "$1: clear" host clear-faults $FAULTY
 	dmesg -c >/dev/null
 }
 
@@ -91,7 +91,7 @@ loaded_with() {
 
 # unloaded NAME: the device is right again, and so is the driver when it comes back.
 unloaded() {
-	check "$1: clear" host clear-faults
+	check "$1: clear" host clear-faults $FAULTY
 	check "$1: the driver goes again" driver_unload
 	dmesg -c >/dev/null
 	comes_back "$1"

@@ -48,9 +48,15 @@ hospes_remove_controller() { ctl scsi remove id=s1; }
 hospes_tear_controller() { ctl scsi remove id=s1,surprise; }
 hospes_pause() { ctl pause; }
 hospes_resume() { ctl resume; }
-hospes_fault() { ctl fault add "on=$faulty,$1"; }
-hospes_faults() { ctl faults "on=$faulty" | tr '{}' '\n\n'; }
-hospes_clear_faults() { ctl fault clear "on=$faulty"; }
+# A fault may name another device, as may what lists or clears them.
+hospes_fault() {
+	case $1 in
+	on=*) ctl fault add "$1" ;;
+	*) ctl fault add "on=$faulty,$1" ;;
+	esac
+}
+hospes_faults() { ctl faults "on=${1:-$faulty}" | tr '{}' '\n\n'; }
+hospes_clear_faults() { ctl fault clear "on=${1:-$faulty}"; }
 hospes_counters() { ctl counters | tr '{},' '\n\n\n' | grep -e "${1:-.}"; }
 
 # A word a line, for grep.

@@ -307,7 +307,12 @@ impl Devices {
         drop(removed);
     }
 
-    fn bus(&self) -> Result<&VmBus, Refusal> {
+    /// VMBus itself.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if there is none.
+    pub fn bus(&self) -> Result<&VmBus, Refusal> {
         let bus = self.hyperv.as_ref().and_then(|hyperv| hyperv.bus());
         bus.ok_or_else(|| {
             Refusal::conflict("the machine has no VMBus; start it with --personality hyperv")

@@ -13,15 +13,18 @@ use hospes_device::counters::Counted;
 use hospes_device::interrupt::MsiAllocator;
 use hospes_device::memory::GuestMemory;
 use hospes_scsi::UnitAddress;
+use hospes_vmbus::VmBus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::balloon::{self, BalloonDevice, Status};
 use crate::config;
 use crate::devices::{self, Description, Devices, Removal};
+use crate::hyperv;
 use crate::outcome::{Outcome, Stopper};
 use crate::platform::power::Power;
 use crate::refusal::Refusal;
+use crate::storage::fault::Faulty;
 use crate::storage::unit::Entry;
 use crate::storage::{self, Controller, Parts};
 
@@ -229,31 +232,36 @@ impl Handle {
         })
     }
 
-    /// The balloon, if that is what `id` names.
-    fn faulty_balloon(&self, id: &str) -> Option<&dyn BalloonDevice> {
-        self.balloon.as_deref().filter(|_| id == balloon::ID)
+    /// What `id` names, if that is no controller: the balloon, or VMBus.
+    fn faulty(&self, id: &str) -> Option<Part<'_>> {
+        let balloon = self.balloon.as_deref().filter(|_| id == balloon::ID);
+        let bus = || self.devices.bus().ok().filter(|_| id == hyperv::BUS);
+        balloon.map(Part::Balloon).or_else(|| bus().map(Part::Bus))
     }
 
-    /// Has a controller do something wrong; the result names the fault.
+    /// Has a controller do something wrong, or the balloon, or VMBus; the result names
+    /// the fault.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] naming the key.
     pub fn inject(&self, id: &str, fault: Map<String, Value>) -> Result<u64, Refusal> {
-        match self.faulty_balloon(id) {
-            Some(balloon) => balloon.inject(fault).map_err(Refusal::invalid),
+        match self.faulty(id) {
+            Some(Part::Balloon(balloon)) => balloon.inject(fault).map_err(Refusal::invalid),
+            Some(Part::Bus(bus)) => Faulty::inject(bus, fault).map_err(Refusal::invalid),
             None => self.devices.controller(id)?.inject(fault),
         }
     }
 
-    /// What a controller does wrong.
+    /// What it does wrong.
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if there is no such controller.
+    /// A [`Refusal`] if there is nothing of that name.
     pub fn faults(&self, id: &str) -> Result<Vec<Value>, Refusal> {
-        match self.faulty_balloon(id) {
-            Some(balloon) => Ok(balloon.faults()),
+        match self.faulty(id) {
+            Some(Part::Balloon(balloon)) => Ok(balloon.faults()),
+            Some(Part::Bus(bus)) => Ok(Faulty::faults(bus)),
             None => Ok(self.devices.controller(id)?.faults()),
         }
     }
@@ -262,11 +270,18 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if there is no such controller or fault.
+    /// A [`Refusal`] if there is nothing of that name, or no such fault.
     pub fn clear_faults(&self, id: &str, fault: Option<u64>) -> Result<(), Refusal> {
-        match self.faulty_balloon(id) {
-            Some(balloon) => storage::fault::clear(balloon, fault),
+        match self.faulty(id) {
+            Some(Part::Balloon(balloon)) => storage::fault::clear(balloon, fault),
+            Some(Part::Bus(bus)) => storage::fault::clear(bus, fault),
             None => self.devices.controller(id)?.clear_faults(fault),
         }
     }
+}
+
+/// What can be told to do something wrong and is no controller.
+enum Part<'a> {
+    Balloon(&'a dyn BalloonDevice),
+    Bus(&'a VmBus),
 }

@@ -34,6 +34,7 @@ use crate::outcome::{Outcome, Stopper};
 use crate::platform::pvpanic::PvPanic;
 use crate::platform::serial::SerialPort;
 use crate::refusal::Refusal;
+use crate::storage::fault::Faulty;
 use crate::vmware::vmci::Vmci;
 use crate::{limits, signals, storage, vmware};
 
@@ -217,7 +218,18 @@ fn start_bus(hyperv: &Platform, chassis: &Chassis, config: &config::Machine) -> 
     let settings = hospes_vmbus::Settings {
         max_version: config.vmbus_max_version.0,
     };
-    Ok(hyperv.start_bus(&chassis.vm, &chassis.interrupts, config.cpus, settings)?)
+    hyperv.start_bus(&chassis.vm, &chassis.interrupts, config.cpus, settings)?;
+    let fail = |text| ConfigError(format!("fault: on={}: {text}", crate::hyperv::BUS));
+    for fault in config
+        .fault
+        .iter()
+        .filter(|fault| fault.on == crate::hyperv::BUS)
+    {
+        if let Some(bus) = hyperv.bus() {
+            Faulty::inject(bus, fault.fault.clone()).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets others at the machine: by its control socket, and its serial line.

@@ -286,4 +286,20 @@ impl Guest {
     pub(crate) fn give_synic_back(&self) {
         (self.bus.synic()).changed(0, 1, EVENT_PAGE | 1, MESSAGE_PAGE | 1);
     }
+
+    /// Looks into the slot.
+    pub(crate) fn peek(&self) -> Option<(u32, Vec<u8>)> {
+        let page = Pages::new(&self.memory, [MESSAGE_PAGE]).unwrap();
+        let message = Slot::new(&page, VMBUS_SINT).unwrap().peek().unwrap()?;
+        Some((message.kind(), message.payload().to_vec()))
+    }
+
+    /// Empties the slot, whatever is in it.
+    pub(crate) fn skip(&self) {
+        let page = Pages::new(&self.memory, [MESSAGE_PAGE]).unwrap();
+        let (kind, _) = wait_for(|| self.peek());
+        if Slot::new(&page, VMBUS_SINT).unwrap().release(kind) == Released::EndOfMessage {
+            self.end.write(1).unwrap();
+        }
+    }
 }

@@ -189,6 +189,9 @@ impl Machine {
         if self.balloon.is_some() {
             ids.extend([crate::balloon::ID, vmci::ID]);
         }
+        if self.personality == Personality::Hyperv {
+            ids.insert(crate::hyperv::BUS);
+        }
         for scsi in &self.scsi {
             scsi.check()?;
             if scsi.kind == ScsiKind::Vmbus && self.personality != Personality::Hyperv {
@@ -219,14 +222,22 @@ impl Machine {
             self.check_ide(scsi)?;
         }
         for fault in &self.fault {
-            if self.balloon.is_some() && fault.on == crate::balloon::ID {
-                let fail = |text| ConfigError(format!("fault: {text}"));
-                crate::vmware::balloon::check(&fault.fault).map_err(fail)?;
-                continue;
-            }
-            on("fault", &fault.on)?.check_fault(&fault.fault)?;
+            self.check_fault(fault)?;
         }
         Ok(())
+    }
+
+    fn check_fault(&self, fault: &Fault) -> Result<(), ConfigError> {
+        let fail = |text| ConfigError(format!("fault: on={}: {text}", fault.on));
+        match fault.on.as_str() {
+            crate::balloon::ID if self.balloon.is_some() => {
+                crate::vmware::balloon::check(&fault.fault).map_err(fail)
+            }
+            crate::hyperv::BUS if self.personality == Personality::Hyperv => {
+                crate::storage::fault::check_bus(&fault.fault).map_err(fail)
+            }
+            id => self.scsi("fault", id)?.check_fault(&fault.fault),
+        }
     }
 
     /// Guests do without an IDE controller that has nothing, and look for one unit only.

@@ -15,6 +15,9 @@
 //! and the crash registers, which KVM could keep as well, but without the
 //! message.
 
+/// What VMBus is called where faults are injected.
+pub const BUS: &str = "vmbus";
+
 pub mod cpuid;
 pub mod crash;
 pub mod platform;

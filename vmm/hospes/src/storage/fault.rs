@@ -6,7 +6,9 @@
 use hospes_device::fault::{Fault, FaultError, FaultStatus, Kind};
 use hospes_pvscsi::Pvscsi;
 use hospes_virtio::scsi::ScsiHost;
+use hospes_vmbus::server::fault::FaultKind as BusFaultKind;
 use hospes_vmbus::storvsp::Storvsp;
+use hospes_vmbus::VmBus;
 use serde_json::{Map, Value};
 
 use crate::config::ScsiKind;
@@ -41,6 +43,15 @@ pub fn check(kind: ScsiKind, fault: &Map<String, Value>) -> Result<(), String> {
         }
         ScsiKind::Pvscsi => parse::<hospes_pvscsi::fault::FaultKind>(fault.clone()).map(drop),
     }
+}
+
+/// The same of VMBus itself.
+///
+/// # Errors
+///
+/// A text that names the key.
+pub fn check_bus(fault: &Map<String, Value>) -> Result<(), String> {
+    parse::<BusFaultKind>(fault.clone()).map(drop)
 }
 
 pub(crate) fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, String> {
@@ -92,6 +103,24 @@ impl Faulty for Storvsp {
 
     fn clear_faults(&self) {
         Storvsp::clear_faults(self);
+    }
+}
+
+impl Faulty for VmBus {
+    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+        inject(fault, |fault| VmBus::inject(self, fault))
+    }
+
+    fn faults(&self) -> Vec<Value> {
+        list(VmBus::faults(self))
+    }
+
+    fn clear_fault(&self, id: u64) -> bool {
+        VmBus::clear_fault(self, id)
+    }
+
+    fn clear_faults(&self) {
+        VmBus::clear_faults(self);
     }
 }
 

@@ -13,18 +13,20 @@ mod opening;
 mod presence;
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use hospes_device::limit::{warn_limited, RateLimit};
 use hospes_device::memory::GuestMemory;
 use protocol::hyperv::hypercall::CONNECTION_MESSAGE;
 use protocol::hyperv::VMBUS_SINT;
-use protocol::vmbus::message::{InitiateContact, Message, VersionResponse};
+use protocol::vmbus::message::{InitiateContact, Kind, Message, VersionResponse};
 use protocol::vmbus::Version;
 
 use super::channels::{Channels, Presence};
 use super::counters::BusCounters;
+use super::fault::{Fate, FaultKind, Faulty, Forged};
 use super::gpadls::Gpadls;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Request};
 use super::outbox::Outbox;
 use super::Settings;
 use crate::device::Signals;
@@ -40,6 +42,7 @@ pub(super) struct Connection {
     synic: Arc<Synic>,
     inbox: Weak<Inbox>,
     counters: Arc<BusCounters>,
+    faulty: Arc<Faulty>,
     warnings: RateLimit,
     errors: RateLimit,
     outbox: Outbox,
@@ -59,6 +62,7 @@ impl Connection {
         signals: Arc<dyn Signals>,
         inbox: Weak<Inbox>,
         counters: Arc<BusCounters>,
+        faulty: Arc<Faulty>,
     ) -> Self {
         Self {
             settings,
@@ -67,6 +71,7 @@ impl Connection {
             synic,
             inbox,
             counters,
+            faulty,
             warnings: RateLimit::default(),
             errors: RateLimit::default(),
             version: None,
@@ -130,6 +135,49 @@ impl Connection {
         self.outbox.send(message);
     }
 
+    /// Sends what the guest waits for, unless its fate is another.
+    fn answer(&mut self, fate: Fate, message: &Message<'_>) {
+        if fate.is_dropped {
+            return;
+        }
+        for _ in 0..=fate.more {
+            if fate.delay.is_zero() {
+                self.send(message);
+            } else if let Some(later) = Forged::of(message) {
+                self.send_after(fate.delay, later);
+            }
+        }
+    }
+
+    #[cold]
+    fn send_after(&self, delay: Duration, message: Forged) {
+        let inbox = self.inbox.clone();
+        self.faulty.late.after(delay, move || {
+            if let Some(inbox) = inbox.upgrade() {
+                inbox.push(Request::Say(message));
+            }
+        });
+    }
+
+    /// Sends what was late.
+    pub(super) fn say(&mut self, message: &Forged) {
+        self.counters.sent.inc();
+        self.outbox.put(message.slot, &message.payload);
+    }
+
+    /// Tells a guest that listens what is not so.
+    pub(super) fn forge(&mut self, fault: &FaultKind) {
+        if self.version.is_none() {
+            return;
+        }
+        let first = self.channels.relids().first().copied();
+        let entry = first.and_then(|relid| Some((relid, self.channels.get_mut(relid)?)));
+        let template = entry.map(|(relid, entry)| entry.offer(relid));
+        for message in Forged::by(fault, template) {
+            self.say(&message);
+        }
+    }
+
     fn contact(&mut self, body: &InitiateContact) {
         let target = body.target_vp.get();
         let source = body
@@ -141,21 +189,24 @@ impl Connection {
         self.counters.contacts.inc();
         self.reset();
         self.outbox.redirect(target);
+        let fate = self.faulty.fate(Kind::INITIATE_CONTACT);
         let version = body.version();
         let (newest, oldest) = (self.settings.max_version, Settings::MIN_VERSION);
-        if version > newest || version < oldest || !version.is_known() {
-            return self.send(&Message::VersionResponse(&VersionResponse::REFUSE));
+        let is_spoken = version <= newest && version >= oldest && version.is_known();
+        if !is_spoken || fate.refusal.is_some() {
+            return self.answer(fate, &Message::VersionResponse(&VersionResponse::REFUSE));
         }
         self.version = Some(version);
         self.counters.version.set(version);
         let answer = VersionResponse::accept(CONNECTION_MESSAGE);
-        self.send(&Message::VersionResponse(&answer));
+        self.answer(fate, &Message::VersionResponse(&answer));
     }
 
     fn unload(&mut self) {
         self.counters.unloads.inc();
         self.reset();
-        self.send(&Message::UnloadResponse);
+        let fate = self.faulty.fate(Kind::UNLOAD);
+        self.answer(fate, &Message::UnloadResponse);
     }
 
     /// Closes everything and forgets the guest. Devices stay.
@@ -178,6 +229,7 @@ impl Connection {
             }
         }
         self.gpadls.clear();
+        self.faulty.late.release();
         self.version = None;
         self.has_asked = false;
     }

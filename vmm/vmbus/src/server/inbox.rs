@@ -12,6 +12,7 @@ use protocol::hyperv::message::PAYLOAD_SIZE;
 use protocol::vmbus::Guid;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
 
+use super::fault::{FaultKind, Forged};
 use crate::device::Device;
 
 /// Most messages of the guest that wait. A guest that posts more is told to try
@@ -31,6 +32,10 @@ pub(super) enum Request {
     /// Channel number `index` of the device with this first channel is to go, and to
     /// come back; 0 is the device.
     ComeBack { primary: u16, index: u16 },
+    /// A message is due that was late, or that no right host sends.
+    Say(Forged),
+    /// The bus is to do something wrong.
+    Forge(FaultKind),
     /// Nothing is to happen for a while. The sender is dropped when that is so.
     Pause(Sender<()>),
     /// That is over.

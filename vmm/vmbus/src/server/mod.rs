@@ -6,7 +6,8 @@
 //! - `inbox`: what waits for the thread;
 //! - `outbox`: messages that wait for the guest's slot;
 //! - `connection`: what a message means, and what is answered;
-//! - `channels` and `gpadls`: what the connection knows.
+//! - `channels` and `gpadls`: what the connection knows;
+//! - [`fault`]: what goes wrong when that is wanted.
 //!
 //! A message that finds its slot occupied is tried again when the guest says that
 //! it has emptied that, of which KVM tells ([`Synic::with_end_of_message`]), or,
@@ -15,6 +16,7 @@
 mod channels;
 mod connection;
 mod counters;
+pub mod fault;
 mod gpadls;
 #[cfg(feature = "fuzzing")]
 pub mod here;
@@ -30,6 +32,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hospes_device::counters::Counted;
+use hospes_device::fault::{FaultError, Kind as _};
 use hospes_device::memory::GuestMemory;
 use hospes_device::thread::{self, Role};
 use protocol::hyperv::hypercall::{
@@ -44,6 +47,7 @@ use crate::device::{Device, Signals};
 use crate::synic::Synic;
 use connection::Connection;
 use counters::BusCounters;
+use fault::{Fault, FaultStatus, Faulty};
 pub(crate) use inbox::Inbox;
 use inbox::Request;
 
@@ -82,6 +86,7 @@ pub struct VmBus {
     inbox: Arc<Inbox>,
     synic: Arc<Synic>,
     counters: Arc<BusCounters>,
+    faulty: Arc<Faulty>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -99,11 +104,13 @@ impl VmBus {
     ) -> io::Result<Self> {
         let bus = Bus::new(settings, memory, synic.clone(), signals)?;
         let (inbox, counters) = (bus.inbox.clone(), bus.counters.clone());
+        let faulty = bus.faulty.clone();
         let thread = thread::spawn(Role::Device, "vmbus", move || bus.run())?;
         Ok(Self {
             inbox,
             synic,
             counters,
+            faulty,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -131,6 +138,36 @@ impl VmBus {
     /// told; `done` is called once that has let go of it.
     pub fn rescind(&self, instance: Guid, done: impl FnOnce() + Send + 'static) {
         self.inbox.push(Request::Rescind(instance, Box::new(done)));
+    }
+
+    /// Arms a fault, or has it act at once if it is of such a kind, of which a guest that
+    /// has not made contact sees nothing. Returns a number that
+    /// [`clear_fault`](Self::clear_fault) takes.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultError`] for what makes no sense.
+    pub fn inject(&self, fault: Fault) -> Result<u64, FaultError> {
+        fault.check()?;
+        if fault.kind.is_immediate() {
+            self.inbox.push(Request::Forge(fault.kind.clone()));
+        }
+        self.faulty.arm(fault)
+    }
+
+    /// The armed faults.
+    pub fn faults(&self) -> Vec<FaultStatus> {
+        self.faulty.faults.list()
+    }
+
+    /// Disarms a fault. False if there is none with that number.
+    pub fn clear_fault(&self, id: u64) -> bool {
+        self.faulty.faults.clear(id)
+    }
+
+    /// Disarms every fault.
+    pub fn clear_faults(&self) {
+        self.faulty.faults.clear_all();
     }
 
     /// Handles no message and delivers none until [`resume`](Self::resume).
@@ -179,7 +216,11 @@ fn post(inbox: &Inbox, input: &[u8]) -> Status {
 
 impl Counted for VmBus {
     fn counters(&self) -> Value {
-        json!({ "bus": &*self.counters, "synic": self.synic.counters() })
+        json!({
+            "bus": &*self.counters,
+            "synic": self.synic.counters(),
+            "faults": self.faulty.faults.counters(),
+        })
     }
 }
 
@@ -202,6 +243,7 @@ struct Bus {
     connection: Connection,
     inbox: Arc<Inbox>,
     counters: Arc<BusCounters>,
+    faulty: Arc<Faulty>,
     synic: Arc<Synic>,
     epoll: Epoll,
     retry: Duration,
@@ -217,6 +259,7 @@ impl Bus {
     ) -> io::Result<Self> {
         let inbox = Arc::new(Inbox::new()?);
         let counters = Arc::new(BusCounters::default());
+        let faulty = Arc::<Faulty>::default();
         let epoll = Epoll::new()?;
         let listen = |fd| epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(EventSet::IN, 0));
         listen(inbox.fd())?;
@@ -232,11 +275,13 @@ impl Bus {
             signals,
             Arc::downgrade(&inbox),
             counters.clone(),
+            faulty.clone(),
         );
         Ok(Self {
             connection,
             inbox,
             counters,
+            faulty,
             synic,
             epoll,
             retry,
@@ -300,6 +345,8 @@ impl Bus {
             Request::OfferMore { primary, count } => self.connection.offer_more(primary, count),
             Request::ComeBack { primary, index } => self.connection.come_back(primary, index),
             Request::Rescind(instance, done) => self.connection.rescind(instance, done),
+            Request::Say(message) => self.connection.say(&message),
+            Request::Forge(fault) => self.connection.forge(&fault),
             Request::Pause(done) => {
                 self.is_paused = true;
                 drop(done);

@@ -49,11 +49,15 @@ impl Outbox {
     /// Queues a message.
     pub(super) fn send(&mut self, message: &Message<'_>) {
         let encoded = message.encode();
-        let payload = encoded.as_ref().map(|encoded| encoded.as_slice());
         // Each that the bus makes is short enough.
-        if let Some(message) =
-            payload.and_then(|payload| SlotMessage::new(KIND_CHANNEL, SENDER, payload))
-        {
+        if let Some(encoded) = encoded {
+            self.put(KIND_CHANNEL, encoded.as_slice());
+        }
+    }
+
+    /// Queues bytes, for a slot that is said to hold this.
+    pub(super) fn put(&mut self, kind: u32, payload: &[u8]) {
+        if let Some(message) = SlotMessage::new(kind, SENDER, payload) {
             self.waiting.push_back(message);
         }
     }

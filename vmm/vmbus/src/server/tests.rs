@@ -14,6 +14,8 @@ use crate::device::Identity;
 use crate::storvsp::instance_of;
 use crate::testing::Guest;
 
+mod faults;
+
 /// A device that notes what is done with it.
 #[derive(Default)]
 struct Probe {

@@ -32,14 +32,15 @@ pub const FAULT: Object = Object {
              descriptor, write-index, read-index, unknown-id, twice, again, properties, \
              notices, rescind or open; on pvscsi also host-status, unknown-context, twice, \
              completion-index, refuse, sizes, targets, threshold, messages, message-index or \
-             interrupts; on=balloon has page, command or reset",
+             interrupts; on=balloon has page, command or reset; on=vmbus, the bus itself, has \
+             delay, drop, twice, refuse, rescind, offer or message",
         ),
         number("queue", "virtio: only requests in this virtqueue"),
         number("channel", "VMBus: only requests on this channel"),
         number(
             "operation",
             "VMBus: requests for this operation [default 3, commands]; balloon, pvscsi: this \
-             command",
+             command; vmbus: this message of the guest's, or 2, a RESCIND",
         ),
         number("target", "only requests for this target"),
         number("lun", "only requests for this logical unit"),
@@ -50,6 +51,12 @@ pub const FAULT: Object = Object {
         number("percent", "chance of each match, 1 to 100 [default 100]"),
         number("seed", "of chance and random content [default 0]"),
         number("ms", "delay, tmf-delay, again: milliseconds"),
+        number("relid", "rescind, offer: number of the channel"),
+        number("index", "offer: which sub-channel [default 0, none]"),
+        number("connection", "offer: what to signal"),
+        number("monitor", "offer: bit of the monitor pages"),
+        switch("stranger", "offer: of a device of its own"),
+        number("slot", "message: what the slot holds [default 1]"),
         number("status", "status, garbage: SCSI status"),
         number("key", "status: sense key"),
         number("asc", "status: additional sense code"),
@@ -66,7 +73,8 @@ pub const FAULT: Object = Object {
         number("answer", "garbage: operation of the answer"),
         number(
             "len",
-            "used-length: length in the used ring; length: bytes of the answer",
+            "used-length: length in the used ring; length: bytes of the answer; message: of \
+             the message",
         ),
         number(
             "offset8",
@@ -87,7 +95,10 @@ pub const FAULT: Object = Object {
         ),
         number("sub_channels", "properties: most sub-channels"),
         number("max_transfer", "properties: most bytes of data"),
-        number("number", "events, notices, messages, interrupts: how many"),
+        number(
+            "number",
+            "events, notices, messages, interrupts: how many; rescind: how often",
+        ),
         number(
             "notice",
             "notices: operation [default 11]; 12 puts the other port of kind=fc in use",
@@ -95,7 +106,7 @@ pub const FAULT: Object = Object {
         switch("rescind", "open: take the device away instead"),
         number(
             "message",
-            "messages: what happened [default 0, a target came]",
+            "messages: what happened [default 0, a target came]; message: its type",
         ),
         number("bus", "messages: bus"),
         number("requests", "sizes: logarithm of the entries for requests"),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use protocol::vmbus::message::body::STATUS_SUCCESS;
 use protocol::vmbus::message::{
-    ChannelRelid, GpadlBody, GpadlCreated, GpadlHeader, GpadlTeardown, GpadlTorndown, Message,
-    ModifyChannel, ModifyChannelResponse, Open, OpenResult,
+    ChannelRelid, GpadlBody, GpadlCreated, GpadlHeader, GpadlTeardown, GpadlTorndown, Kind,
+    Message, ModifyChannel, ModifyChannelResponse, Open, OpenResult,
 };
 use protocol::vmbus::Version;
 use zerocopy::little_endian::{U32, U64};
@@ -51,16 +51,22 @@ impl Connection {
         }
     }
 
-    fn gpadl_created(&mut self, relid: U32, gpadl: U32, status: u32) {
+    fn gpadl_created(&mut self, relid: U32, gpadl: U32, mut status: u32) {
+        let fate = self.faulty.fate(Kind::GPADL_HEADER);
+        if let (STATUS_SUCCESS, Some(code)) = (status, fate.refusal) {
+            status = code;
+            self.gpadls.remove(gpadl.get());
+        }
         if status == STATUS_SUCCESS {
             self.counters.gpadls.inc();
         }
         let status = U32::new(status);
-        self.send(&Message::GpadlCreated(&GpadlCreated {
+        let answer = GpadlCreated {
             relid,
             gpadl,
             status,
-        }));
+        };
+        self.answer(fate, &Message::GpadlCreated(&answer));
     }
 
     /// The guest waits for the answer, so it gets one whatever it asked for.
@@ -74,7 +80,8 @@ impl Connection {
             self.counters.gpadls_torn_down.inc();
         }
         let gpadl = body.gpadl;
-        self.send(&Message::GpadlTorndown(&GpadlTorndown { gpadl }));
+        let fate = self.faulty.fate(Kind::GPADL_TEARDOWN);
+        self.answer(fate, &Message::GpadlTorndown(&GpadlTorndown { gpadl }));
     }
 
     /// What the device of a channel says of its opening, and what its first channel is.
@@ -86,9 +93,11 @@ impl Connection {
     }
 
     pub(super) fn open(&mut self, body: &Open) {
-        let result = match self.opening(body.relid.get()) {
-            Some((Opening::Rescinded, primary)) => return self.come_back(primary, 0),
-            Some((Opening::Refused, _)) => Err("its device does not want that".to_owned()),
+        let fate = self.faulty.fate(Kind::OPEN);
+        let result = match (self.opening(body.relid.get()), fate.refusal) {
+            (Some((Opening::Rescinded, primary)), _) => return self.come_back(primary, 0),
+            (Some((Opening::Refused, _)), _) => Err("its device does not want that".to_owned()),
+            (_, Some(_)) => Err("nobody wants that".to_owned()),
             _ => self.try_open(body),
         };
         let status = match result {
@@ -98,14 +107,15 @@ impl Connection {
                     "channel {} is not opened: {why}",
                     body.relid.get()
                 ));
-                STATUS_FAILURE
+                fate.refusal.unwrap_or(STATUS_FAILURE)
             }
         };
-        self.send(&Message::OpenResult(&OpenResult {
+        let answer = OpenResult {
             relid: body.relid,
             open_id: body.open_id,
             status: U32::new(status),
-        }));
+        };
+        self.answer(fate, &Message::OpenResult(&answer));
     }
 
     fn try_open(&mut self, body: &Open) -> Result<(), String> {
@@ -171,7 +181,9 @@ impl Connection {
 
     pub(super) fn modify(&mut self, body: &ModifyChannel, version: Version) {
         let target = body.target_vp.get();
-        let is_possible = version.can_modify_channel() && self.synic.has(target);
+        let fate = self.faulty.fate(Kind::MODIFY_CHANNEL);
+        let is_possible =
+            version.can_modify_channel() && self.synic.has(target) && fate.refusal.is_none();
         let opened = self.channels.known(body.relid.get());
         let opened = opened.and_then(|(_, entry)| entry.opened.as_ref());
         let status = match opened.filter(|_| is_possible) {
@@ -182,14 +194,15 @@ impl Connection {
             None => {
                 let relid = body.relid.get();
                 self.refuse(&format!("channel {relid} cannot move to VP {target}"));
-                STATUS_FAILURE
+                fate.refusal.unwrap_or(STATUS_FAILURE)
             }
         };
         if version.acknowledges_modify_channel() {
-            self.send(&Message::ModifyChannelResponse(&ModifyChannelResponse {
+            let answer = ModifyChannelResponse {
                 relid: body.relid,
                 status: U32::new(status),
-            }));
+            };
+            self.answer(fate, &Message::ModifyChannelResponse(&answer));
         }
     }
 }

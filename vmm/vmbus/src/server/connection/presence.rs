@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use protocol::vmbus::message::{ChannelRelid, Message};
+use protocol::vmbus::message::{ChannelRelid, Kind, Message};
 use protocol::vmbus::Guid;
 use zerocopy::little_endian::U32;
 
@@ -160,7 +160,8 @@ impl Connection {
                 entry.presence = Presence::Rescinded;
                 self.counters.rescinded.inc();
                 let relid = U32::new(relid.into());
-                self.send(&Message::Rescind(&ChannelRelid { relid }));
+                let fate = self.faulty.fate(Kind::RESCIND);
+                self.answer(fate, &Message::Rescind(&ChannelRelid { relid }));
             }
         }
     }
