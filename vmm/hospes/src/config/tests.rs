@@ -331,6 +331,30 @@ fn what_goes_wrong_depends_on_the_controller() {
 }
 
 #[test]
+fn the_bus_itself_may_go_wrong_where_there_is_one() {
+    let check = |personality: &str, id: &str, fault: &str| {
+        let fault = options::parse(&FAULT, &format!("on=vmbus,{fault}")).unwrap();
+        let machine: Machine = serde_json::from_value(json!({
+            "kernel": "k",
+            "personality": personality,
+            "scsi": [{"type": "virtio", "id": id}],
+            "fault": [fault],
+        }))
+        .unwrap();
+        machine.check().map_err(|error| error.0)
+    };
+    let offer = "kind=offer,relid=1,stranger=on,monitor=200,connection=0xffffffff";
+    check("hyperv", "s0", offer).unwrap();
+    check("hyperv", "s0", "kind=message,message=1,len=20,slot=5").unwrap();
+    let error = check("hyperv", "s0", "kind=drop,operation=7").unwrap_err();
+    assert!(error.contains("on=vmbus: operation=7"), "{error}");
+    assert!(check("hyperv", "vmbus", offer)
+        .unwrap_err()
+        .contains("id=vmbus"));
+    assert!(check("kvm", "s0", offer).unwrap_err().contains("on=vmbus"));
+}
+
+#[test]
 fn drives_may_be_empty() {
     for value in [json!({"on": "s0"}), json!({"on": "s0", "path": "empty"})] {
         let cdrom: Cdrom = serde_json::from_value(value).unwrap();
