@@ -78,12 +78,17 @@ impl Delay {
         waits || self.shared.executing.contains(scope)
     }
 
-    /// Ends what waits with `outcome`, and waits for what is executing. Returns
-    /// who was ended.
-    pub(crate) fn end(&self, scope: Scope, outcome: Outcome) -> Vec<TaskId> {
+    /// Ends what waits with `outcome`, and waits for what is executing, no longer than
+    /// `until`, if that is given. Returns who was ended, and whether nothing executes.
+    pub(crate) fn end(
+        &self,
+        scope: Scope,
+        outcome: Outcome,
+        until: Option<Instant>,
+    ) -> (Vec<TaskId>, bool) {
         let ids = self.end_waiting(scope, outcome);
-        self.shared.executing.wait(scope);
-        ids
+        let is_over = self.shared.executing.wait_until(scope, until);
+        (ids, is_over)
     }
 
     /// Executes nothing more, and waits for what is executing.

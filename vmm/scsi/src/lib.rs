@@ -34,7 +34,8 @@
 //!   also when the target goes away. A command that waits is an object that owns
 //!   its buffers, and one in a ring is owned by the ring. When a task management function or a reset
 //!   returns, the completions of all commands that it concerns have been called
-//!   and nothing of them touches guest memory any more.
+//!   and nothing of them touches guest memory any more; [`Target::abort`] may be told not
+//!   to wait that long.
 //! - **Nexus.** A target has one initiator, the guest. A unit belongs to one
 //!   target.
 

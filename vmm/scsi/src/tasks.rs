@@ -11,6 +11,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use protocol::scsi::lun::Lun;
 use vmm_sys_util::eventfd::{EventFd, EFD_NONBLOCK};
@@ -150,8 +151,14 @@ impl TaskList {
     /// Waits for those commands of that scope that are there now. Commands that
     /// come later are not waited for.
     pub(crate) fn wait(&self, scope: Scope) {
+        self.wait_until(scope, None);
+    }
+
+    /// The same, no longer than `until`, if that is given. Says whether all of them have left.
+    pub(crate) fn wait_until(&self, scope: Scope, until: Option<Instant>) -> bool {
         let limit = self.lock().next_sequence;
-        self.wait_while(|task| task.sequence < limit && scope.contains(&task.id));
+        let is_concerned = |task: &Entry| task.sequence < limit && scope.contains(&task.id);
+        self.wait_while(is_concerned, until)
     }
 
     /// Waits for one of the present commands to leave.
@@ -169,13 +176,23 @@ impl TaskList {
         state.waiters = state.waiters.saturating_sub(1);
     }
 
-    fn wait_while(&self, is_concerned: impl Fn(&Entry) -> bool) {
+    fn wait_while(&self, is_concerned: impl Fn(&Entry) -> bool, until: Option<Instant>) -> bool {
         let mut state = self.lock();
         state.waiters = state.waiters.saturating_add(1);
-        while state.tasks.iter().any(&is_concerned) {
-            state = self.sleep(state);
+        let mut are_there = state.tasks.iter().any(&is_concerned);
+        while are_there {
+            state = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.sleep(state),
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    let woken = self.left.wait_timeout(state, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            are_there = state.tasks.iter().any(&is_concerned);
         }
         state.waiters = state.waiters.saturating_sub(1);
+        !are_there
     }
 
     /// Says whether the queue's thread has commands that wait for others, and

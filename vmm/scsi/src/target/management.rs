@@ -3,11 +3,12 @@
 //! Task management (SAM-5, section 7).
 
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Instant;
 
 use protocol::scsi::lun::{Lun, REPORT_LUNS_WELL_KNOWN};
 
 use crate::attention::Attention;
-use crate::command::Outcome;
+use crate::command::{Outcome, UnitAddress};
 use crate::target::queue::Lane;
 use crate::target::Target;
 use crate::tasks::{Scope, TaskId};
@@ -106,9 +107,24 @@ impl Target {
         TaskOutcome::Complete
     }
 
+    /// Aborts one command as [`TaskFunction::AbortTask`] does, but waits no longer than
+    /// `until`, if that is given, for one that cannot be stopped any more. Says whether all is
+    /// over; what is not ends later, and its completion is called then.
+    pub fn abort(&self, unit: UnitAddress, tag: u64, until: Option<Instant>) -> bool {
+        let UnitAddress { target, lun } = unit;
+        let lun = Lun::Unit(lun);
+        let scope = Scope::Task(TaskId { target, lun, tag });
+        self.end_until(scope, Outcome::Aborted, until)
+    }
+
     /// Ends all commands of that scope. Those that cannot be stopped any more
     /// are waited for.
     pub(super) fn end(&self, scope: Scope, outcome: Outcome) {
+        self.end_until(scope, outcome, None);
+    }
+
+    fn end_until(&self, scope: Scope, outcome: Outcome, until: Option<Instant>) -> bool {
+        let mut are_over = true;
         let lanes = self.lanes();
         for lane in &lanes {
             lane.tasks.mark(scope, outcome);
@@ -117,15 +133,16 @@ impl Target {
         // A command moves from a queue to the waiting ones to the timer, and is
         // looked for in that order, so that it cannot slip past.
         for lane in &lanes {
-            lane.tasks.wait(scope);
+            are_over &= lane.tasks.wait_until(scope, until);
         }
-        let ended = self.delay.end(scope, outcome);
+        let (ended, is_over) = self.delay.end(scope, outcome, until);
         let units = self.snapshot();
         for id in ended {
             if let Some(unit) = units.get(id.target, id.lun) {
                 unit.counters.aborted.inc();
             }
         }
+        are_over && is_over
     }
 
     fn query(&self, scope: Scope) -> TaskOutcome {

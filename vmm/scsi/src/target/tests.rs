@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hospes_device::counters::Counted;
 use protocol::scsi::lun::{Lun, REPORT_LUNS_WELL_KNOWN};
@@ -418,6 +418,41 @@ fn waits_for_a_queue() {
 #[test]
 fn waits_for_the_timer() {
     waits_for_what_is_executing(Duration::from_nanos(1));
+}
+
+/// An abort that is not to wait returns while the command still executes, on a queue or on
+/// the timer; the command is completed once, later.
+#[test]
+fn an_abort_need_not_wait() {
+    for latency in [Duration::ZERO, Duration::from_nanos(1)] {
+        let gate = Arc::new(Gate::default());
+        let unit = Plain {
+            latency,
+            gate: Some(gate.clone()),
+            ..Plain::default()
+        };
+        let guest = without_attentions(guest_with(&[(0, unit.clone())]));
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            let command = guest.command(0, 1, &TEST_UNIT_READY, &[], 0);
+            let guest = &guest;
+            scope.spawn(move || {
+                guest
+                    .queue
+                    .submit(command, move |outcome| sender.send(outcome).unwrap());
+            });
+            while unit.executed.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            let now = Some(Instant::now());
+            assert!(guest.target.abort(at(0, 0), 2, now), "there is none");
+            assert!(!guest.target.abort(at(0, 0), 1, now));
+            assert!(receiver.try_recv().is_err());
+            gate.open();
+            assert!(guest.target.abort(at(0, 0), 1, None));
+        });
+        assert_eq!(receiver.iter().count(), 1);
+    }
 }
 
 #[test]
