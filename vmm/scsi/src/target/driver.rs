@@ -31,6 +31,8 @@ pub struct Driver {
     held: Vec<Held>,
     /// Kept for its allocation.
     finished: Vec<Finished>,
+    /// Called before this thread waits for an access.
+    before_wait: Option<Box<dyn Fn() + Send>>,
 }
 
 /// What makes accesses that have to wait.
@@ -63,7 +65,14 @@ impl Driver {
             engine,
             held: Vec::new(),
             finished: Vec::new(),
+            before_wait: None,
         })
+    }
+
+    /// Has `call` called each time that this thread is about to wait for an access, which it
+    /// does with [`AioMode::Sync`] only.
+    pub fn before_wait(&mut self, call: impl Fn() + Send + 'static) {
+        self.before_wait = Some(Box::new(call));
     }
 
     /// What to wait for: [`poll`](Self::poll) is to be called when any of these
@@ -196,7 +205,12 @@ impl Driver {
             }
         };
         match self.engine {
-            Engine::Nothing => job.run(plan),
+            Engine::Nothing => {
+                if let Some(call) = &self.before_wait {
+                    call();
+                }
+                job.run(plan);
+            }
             Engine::Ring(_) | Engine::Threads => self.queue.target.helpers.give(job, plan),
         }
     }
