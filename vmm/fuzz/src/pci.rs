@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use hospes_device::bus::BusDevice;
 use hospes_device::counters::Counted;
 use hospes_pci::bars::Windows;
+use hospes_pci::pin::Lines;
 use hospes_pci::root::{ConfigPorts, Ecam, RootBus};
 use hospes_pci::stand_in::{NoInterrupts, Spaces};
 use hospes_virtio::device::{ActivateError, Activation, VirtioDevice};
@@ -82,7 +83,7 @@ fn machine() -> &'static Machine {
             memory64: MEMORY64..MEMORY64 + 0x1000_0000,
             io: PORTS..0x1_0000,
         };
-        let root = RootBus::new(spaces.clone(), windows).expect("a root bus");
+        let root = RootBus::new(spaces.clone(), windows, Lines::nowhere()).expect("a root bus");
         let function = VirtioPci::new(Arc::new(Nothing), &memory(0x1_0000), &NoInterrupts);
         root.add(function.expect("a function")).expect("a place");
         Machine {

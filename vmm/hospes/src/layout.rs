@@ -85,6 +85,13 @@ pub const PM_PORT: u64 = 0x600;
 pub const HOTPLUG_PORT: u64 = 0x620;
 /// Interrupt of ACPI events.
 pub const SCI_IRQ: u8 = 9;
+/// The first interrupt of the lines of the PCI bus, above those of ISA.
+const PCI_IRQS: u8 = 16;
+
+/// The interrupt of a line of the PCI bus.
+pub const fn pci_irq(line: u8) -> u32 {
+    PCI_IRQS.saturating_add(line) as u32
+}
 
 /// The RAM ranges of a machine with `size` bytes: one, or two around the hole.
 pub fn ram(size: u64) -> Vec<Range<u64>> {

@@ -18,8 +18,12 @@ pub const COMMAND_IO: u16 = 1 << 0;
 pub const COMMAND_MEMORY: u16 = 1 << 1;
 /// Command: the function may access memory, and so send interrupts.
 pub const COMMAND_BUS_MASTER: u16 = 1 << 2;
+/// Command: the function leaves its interrupt line alone.
+pub const COMMAND_INTERRUPT_DISABLE: u16 = 1 << 10;
 /// Status register.
 const STATUS: usize = 0x06;
+/// Status: the function wants its interrupt line to be active.
+const STATUS_INTERRUPT: u8 = 1 << 3;
 /// Status: there is a list of capabilities.
 const STATUS_CAPABILITIES: u8 = 1 << 4;
 /// Header type.
@@ -32,6 +36,10 @@ pub const BAR0: usize = 0x10;
 const CAPABILITIES: usize = 0x34;
 /// Scratch register of the firmware and the guest.
 const INTERRUPT_LINE: usize = 0x3c;
+/// Which interrupt pin there is.
+const INTERRUPT_PIN: usize = 0x3d;
+/// The only one that is used here.
+const PIN_A: u8 = 1;
 /// End of the header.
 const HEADER_END: usize = 0x40;
 
@@ -100,6 +108,19 @@ impl ConfigSpace {
         self.last_pointer = start.saturating_add(1);
         self.free = end.next_multiple_of(4);
         Ok(start)
+    }
+
+    /// Says that there is an interrupt pin.
+    pub fn add_pin(&mut self) {
+        self.set(INTERRUPT_PIN, &[PIN_A]);
+    }
+
+    /// Notes whether the function wants its interrupt line to be active.
+    pub fn set_interrupt(&mut self, is_active: bool) {
+        if let Some(status) = self.bytes.get_mut(STATUS) {
+            *status &= !STATUS_INTERRUPT;
+            *status |= if is_active { STATUS_INTERRUPT } else { 0 };
+        }
     }
 
     /// Sets bytes whatever the guest may do to them.

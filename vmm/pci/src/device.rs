@@ -8,6 +8,7 @@ use hospes_device::counters::Counted;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::msix::Msix;
+use crate::pin::Pin;
 
 /// The fixed part of a type 0 header (PCI 3.0, section 6.2.1).
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +107,12 @@ pub trait PciDevice: Counted + Send + Sync {
     fn msix(&self) -> Option<MsixSpec> {
         None
     }
+    /// The interrupt pin, if the function has one.
+    fn pin(&self) -> Option<Arc<Pin>> {
+        None
+    }
+    /// Called after the guest has switched MSI-X on or off, or may have.
+    fn msix_switched(&self) {}
     /// A read inside a BAR, outside the MSI-X table and PBA.
     fn bar_read(&self, bar: u8, offset: u64, data: &mut [u8]);
     /// A write inside a BAR, outside the MSI-X table and PBA.

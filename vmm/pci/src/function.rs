@@ -26,6 +26,7 @@ use crate::bars::{self, BarError, Windows};
 use crate::config::{self, ConfigSpace, NoSpace};
 use crate::device::{BarSpec, Capability, Doorbell, MsixSpec, PciDevice};
 use crate::msix;
+use crate::pin::{Line, Pin};
 
 /// Capability id of MSI-X.
 const CAPABILITY_MSIX: u8 = 0x11;
@@ -101,6 +102,7 @@ pub struct Function {
     bodies: Vec<Body>,
     /// Offset of the MSI-X capability, and what it describes.
     msix: Option<(usize, MsixSpec)>,
+    pin: Option<Arc<Pin>>,
     state: Mutex<State>,
 }
 
@@ -155,18 +157,30 @@ impl Function {
         if let Some((_, spec)) = &msix {
             spec.msix.set_bus_master(false);
         }
+        let pin = device.pin();
+        if pin.is_some() {
+            config.add_pin();
+        }
         Ok(Self {
             doorbells: device.doorbells(),
             device,
             spaces,
             bodies,
             msix,
+            pin,
             state: Mutex::new(State {
                 config,
                 bars,
                 gone: false,
             }),
         })
+    }
+
+    /// Ties the function's pin to a line, if it has one.
+    pub(crate) fn connect(&self, line: Line) {
+        if let Some(pin) = &self.pin {
+            pin.connect(Some(line));
+        }
     }
 
     /// Sets the header's multi-function bit.
@@ -178,10 +192,13 @@ impl Function {
 
     /// A configuration read.
     pub fn config_read(&self, offset: usize, data: &mut [u8]) {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.gone {
             data.fill(0xff);
             return;
+        }
+        if let Some(pin) = &self.pin {
+            state.config.set_interrupt(pin.is_active());
         }
         state.config.read(offset, data);
         drop(state);
@@ -202,12 +219,13 @@ impl Function {
         let mut released = Released::No;
         if offset < config::BAR0.saturating_add(24) && end > config::COMMAND {
             released = self.update_bars(&mut state);
-            self.update_bus_master(&state);
+            self.update_interrupts(&state);
         }
         if let Some((start, spec)) = &self.msix {
             let control = start.saturating_add(MSIX_CONTROL);
             if offset < control.saturating_add(2) && end > control {
                 spec.msix.set_control(state.config.read_u16(control));
+                self.device.msix_switched();
             }
         }
         for (index, body) in self.bodies.iter().enumerate() {
@@ -251,6 +269,9 @@ impl Function {
         // access itself, and that ends with it.
         self.release_all(&mut state);
         self.device.reset();
+        if let Some(pin) = &self.pin {
+            pin.connect(None);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -260,7 +281,7 @@ impl Function {
     fn release_all(&self, state: &mut State) {
         state.config.write(config::COMMAND, &[0, 0]);
         self.update_bars(state);
-        self.update_bus_master(state);
+        self.update_interrupts(state);
         if let Some((start, spec)) = &self.msix {
             state
                 .config
@@ -282,12 +303,16 @@ impl Function {
         }
     }
 
-    /// Interrupts are writes to memory: without the right to any they wait.
-    fn update_bus_master(&self, state: &State) {
+    /// Messages are writes to memory: without the right to any they wait. The line has a
+    /// switch of its own.
+    fn update_interrupts(&self, state: &State) {
+        let command = state.config.read_u16(config::COMMAND);
         if let Some((_, spec)) = &self.msix {
-            let command = state.config.read_u16(config::COMMAND);
             spec.msix
                 .set_bus_master(command & config::COMMAND_BUS_MASTER != 0);
+        }
+        if let Some(pin) = &self.pin {
+            pin.set_disabled(command & config::COMMAND_INTERRUPT_DISABLE != 0);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use super::*;
+use crate::pin::Lines;
 use crate::testing::{FakeAllocator, FakeDevice, FakeMachine};
 
 struct Bench {
@@ -146,6 +147,39 @@ fn interrupts_wait_for_the_bus_master_bit() {
     assert_eq!(bench.allocator.sent(1), 0);
     bench.function.config_write(config::COMMAND, &MEMORY_AND_IO);
     assert_eq!(bench.allocator.sent(1), 1);
+}
+
+#[test]
+fn a_pin_is_seen_in_the_status_and_switched_by_the_command() {
+    let bench = bench();
+    let level = Arc::new(Mutex::new(false));
+    let seen = level.clone();
+    let lines = Lines::new(Box::new(move |_, active| *seen.lock().unwrap() = active));
+    bench.function.connect(lines.end(1));
+    let is_active = || *level.lock().unwrap();
+    let status = || (read_u32(&bench.function, config::COMMAND) >> 19) & 1;
+    assert_eq!((read_u32(&bench.function, 0x3c) >> 8) & 0xff, 1);
+    assert_eq!(status(), 0);
+    bench.device.pin.update(|| true);
+    assert_eq!((status(), is_active()), (1, true));
+    bench.function.config_write(config::COMMAND, &[7, 4]);
+    assert_eq!((status(), is_active()), (1, false));
+    bench.function.config_write(config::COMMAND + 1, &[0]);
+    assert!(is_active());
+    bench.device.pin.update(|| false);
+    assert_eq!((status(), is_active()), (0, false));
+    bench.device.pin.update(|| true);
+    bench.function.remove();
+    assert!(!is_active());
+}
+
+#[test]
+fn the_device_hears_of_switches_of_msix() {
+    let bench = bench();
+    let control = msix::CONTROL_ENABLE.to_le_bytes();
+    bench.function.config_write(0x4a, &control);
+    bench.function.config_write(0x4c, &control);
+    assert_eq!(bench.device.switched.load(Ordering::SeqCst), 1);
 }
 
 #[test]

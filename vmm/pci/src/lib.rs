@@ -9,7 +9,8 @@
 //!   list of capabilities;
 //! - [`bars`]: where the guest put the base address registers, and whether it
 //!   lets them decode;
-//! - [`msix`]: the vector table, its masks and its pending bits.
+//! - [`msix`]: the vector table, its masks and its pending bits;
+//! - [`pin`]: the interrupt pin, and the line that it shares.
 //!
 //! [`root::RootBus`] is bus 0: up to 32 devices of up to 8 functions, reached
 //! through ports CF8/CFC and through ECAM. What only the machine can do
@@ -30,6 +31,7 @@ pub mod device;
 pub mod function;
 pub mod host_bridge;
 pub mod msix;
+pub mod pin;
 pub mod root;
 #[cfg(any(test, feature = "testing"))]
 pub mod stand_in;

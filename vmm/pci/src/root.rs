@@ -14,6 +14,7 @@ use crate::bars::Windows;
 use crate::device::PciDevice;
 use crate::function::{Function, FunctionError, Released};
 use crate::host_bridge::HostBridge;
+use crate::pin::Lines;
 
 /// Devices on a bus.
 const DEVICES: u8 = 32;
@@ -63,17 +64,22 @@ pub enum RootError {
 pub struct RootBus {
     spaces: Arc<dyn AddressSpaces>,
     windows: Mutex<Windows>,
+    lines: Arc<Lines>,
     functions: Mutex<BTreeMap<Slot, Arc<Function>>>,
 }
 
 impl RootBus {
-    /// A bus whose functions get their first BAR addresses from `windows`.
+    /// A bus whose functions get their first BAR addresses from `windows`, and whose
+    /// interrupt pins are tied to `lines`.
     ///
     /// # Errors
     ///
     /// None that can happen with a host bridge that has no BARs.
-    pub fn new(spaces: Arc<dyn AddressSpaces>, windows: Windows) -> Result<Arc<Self>, RootError> {
-        let mut windows = windows;
+    pub fn new(
+        spaces: Arc<dyn AddressSpaces>,
+        mut windows: Windows,
+        lines: Arc<Lines>,
+    ) -> Result<Arc<Self>, RootError> {
         let bridge = Function::new(Arc::new(HostBridge), spaces.clone(), Some(&mut windows))?;
         let first = Slot {
             device: 0,
@@ -82,6 +88,7 @@ impl RootBus {
         Ok(Arc::new(Self {
             spaces,
             windows: Mutex::new(windows),
+            lines,
             functions: Mutex::new(BTreeMap::from([(first, Arc::new(bridge))])),
         }))
     }
@@ -97,6 +104,7 @@ impl RootBus {
         let slot = next_slot(&functions).ok_or(RootError::Full)?;
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let function = Function::new(device, self.spaces.clone(), Some(&mut windows))?;
+        function.connect(self.lines.end(slot.device));
         functions.insert(slot, Arc::new(function));
         if slot.function != 0 {
             if let Some(first) = functions.get(&Slot {
@@ -121,6 +129,7 @@ impl RootBus {
         let slot = next_slot(&functions)
             .filter(|slot| slot.function == 0)
             .ok_or(RootError::NoSlot)?;
+        function.connect(self.lines.end(slot.device));
         functions.insert(slot, function);
         Ok(slot)
     }

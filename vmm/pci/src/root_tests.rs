@@ -14,7 +14,12 @@ fn windows() -> Windows {
 }
 
 fn root() -> Arc<RootBus> {
-    RootBus::new(Arc::new(FakeMachine::default()), windows()).unwrap()
+    RootBus::new(
+        Arc::new(FakeMachine::default()),
+        windows(),
+        Lines::nowhere(),
+    )
+    .unwrap()
 }
 
 fn ecam_u32(root: &Arc<RootBus>, offset: u64) -> u32 {
@@ -113,7 +118,7 @@ fn slots_are_plugged_and_unplugged() {
 #[test]
 fn addresses_are_handed_on() {
     let machine = Arc::new(FakeMachine::default());
-    let root = RootBus::new(machine.clone(), windows()).unwrap();
+    let root = RootBus::new(machine.clone(), windows(), Lines::nowhere()).unwrap();
     let allocator = FakeAllocator::default();
     let slots = [1, 2].map(|_| root.plug(FakeDevice::new(&allocator)).unwrap());
     for slot in slots {
@@ -130,6 +135,33 @@ fn addresses_are_handed_on() {
     assert!(answers(), "the second function has them now");
     root.write(slots[1], 4, &[0, 0]);
     assert!(!answers());
+}
+
+/// Functions of a device, and devices with the same line, share it; who goes lets go of it.
+#[test]
+fn functions_share_lines() {
+    let changes = Arc::<Mutex<Vec<(u8, bool)>>>::default();
+    let seen = changes.clone();
+    let set = move |line, active| seen.lock().unwrap().push((line, active));
+    let machine = Arc::new(FakeMachine::default());
+    let root = RootBus::new(machine, windows(), Lines::new(Box::new(set))).unwrap();
+    let allocator = FakeAllocator::default();
+    let devices: Vec<_> = (1..=9).map(|_| FakeDevice::new(&allocator)).collect();
+    let slots: Vec<_> = (devices.iter())
+        .map(|device| root.plug(device.clone()).unwrap())
+        .collect();
+    let take = || std::mem::take(&mut *changes.lock().unwrap());
+    for device in &devices {
+        device.pin.update(|| true);
+    }
+    let expected: Vec<_> = [1, 2, 3, 4, 5, 6, 7, 0].map(|line| (line, true)).into();
+    assert_eq!(take(), expected);
+    assert!(root.unplug(slots[0]));
+    assert!(take().is_empty());
+    assert!(root.unplug(slots[8]));
+    assert_eq!(take(), [(1, false)]);
+    devices[8].pin.update(|| true);
+    assert!(take().is_empty());
 }
 
 proptest! {

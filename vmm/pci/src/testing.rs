@@ -13,6 +13,7 @@ use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
 use crate::address_space::{AddressSpaces, Space};
 use crate::device::{BarKind, BarSpec, Capability, Doorbell, Identity, MsixSpec, PciDevice};
 use crate::msix::Msix;
+use crate::pin::Pin;
 
 /// A vector that remembers.
 #[derive(Default)]
@@ -86,6 +87,9 @@ impl AddressSpaces for FakeMachine {
 /// A device with one BAR of each kind, MSI-X and a capability.
 pub struct FakeDevice {
     pub msix: Arc<Msix>,
+    pub pin: Arc<Pin>,
+    /// How often MSI-X was switched.
+    pub switched: AtomicU64,
     pub last_write: AtomicU64,
     pub resets: AtomicU64,
     pub capability: Mutex<Vec<u8>>,
@@ -95,6 +99,8 @@ impl FakeDevice {
     pub fn new(allocator: &FakeAllocator) -> Arc<Self> {
         Arc::new(Self {
             msix: Msix::new(4, allocator).unwrap(),
+            pin: Pin::new(),
+            switched: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             capability: Mutex::new(Vec::new()),
@@ -154,6 +160,14 @@ impl PciDevice for FakeDevice {
             table: (0, 0x1000),
             pba: (0, 0x2000),
         })
+    }
+
+    fn pin(&self) -> Option<Arc<Pin>> {
+        Some(self.pin.clone())
+    }
+
+    fn msix_switched(&self) {
+        self.switched.fetch_add(1, Ordering::SeqCst);
     }
 
     fn bar_read(&self, bar: u8, offset: u64, data: &mut [u8]) {

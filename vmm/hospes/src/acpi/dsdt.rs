@@ -2,8 +2,8 @@
 
 //! The DSDT: devices that a guest cannot find by itself.
 //!
-//! No PCI function has an interrupt pin, so there is no interrupt routing
-//! table; everything on PCI uses MSI-X.
+//! Interrupt pins of PCI functions lead straight to pins of the IOAPIC, those of a
+//! device all to the same one.
 
 use std::ops::Range;
 
@@ -12,8 +12,9 @@ use acpi_tables::aml::{
     ResourceTemplate, Scope, Zero, IO,
 };
 use acpi_tables::sdt::Sdt;
-use acpi_tables::Aml;
+use acpi_tables::{Aml, AmlSink};
 use hospes_pci::bars::Windows;
+use hospes_pci::pin::Lines;
 use hospes_pci::root::{ECAM_LEN, PORTS_BASE, PORTS_LEN};
 
 use crate::acpi::{bytes, slots, Board, HotPlug, OEM_ID, OEM_REVISION, OEM_TABLE};
@@ -59,6 +60,19 @@ fn ports(base: u64, len: u64) -> IO {
     IO::new(base, base, 1, u8::try_from(len).unwrap_or(u8::MAX))
 }
 
+/// Where pin A of a device leads: an entry of `_PRT` (ACPI 6.5, section 6.2.13). As with
+/// any interrupt of PCI, that is a level, active low.
+struct Route(u8);
+
+impl Aml for Route {
+    fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
+        // All functions of the device.
+        let address = (u32::from(self.0) << 16) | 0xffff;
+        let irq = layout::pci_irq(Lines::of_device(self.0));
+        Package::new(vec![&address, &Zero {}, &Zero {}, &irq]).to_aml_bytes(sink);
+    }
+}
+
 /// The PCI host bridge and the windows that its BARs can move in.
 fn pci(windows: &Windows) -> Vec<u8> {
     let low = AddressSpace::new_memory(
@@ -80,10 +94,13 @@ fn pci(windows: &Windows) -> Vec<u8> {
     let compatible = Name::new("_CID".into(), &EISAName::new("PNP0A03"));
     let segment = Name::new("_SEG".into(), &Zero {});
     let bus = Name::new("_BBN".into(), &Zero {});
+    let routes: Vec<_> = slots::SLOTS.map(Route).collect();
+    let routes = routes.iter().map(|route| -> &dyn Aml { route });
+    let routes = Name::new("_PRT".into(), &Package::new(routes.collect()));
     device(
         "PCI0",
         "PNP0A08",
-        vec![&compatible, &segment, &bus],
+        vec![&compatible, &segment, &bus, &routes],
         vec![
             &AddressSpace::new_bus_number(0u16, 0u16),
             &ports(PORTS_BASE, PORTS_LEN),

@@ -6,6 +6,7 @@ use std::sync::mpsc::{channel, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospes_device::counters::Counted;
+use hospes_pci::pin::Lines;
 use hospes_pci::root::RootBus;
 use hospes_pci::stand_in::{NoInterrupts, Spaces};
 use protocol::vmballoon::Capabilities;
@@ -62,7 +63,8 @@ impl Model {
         let (sender, outcomes) = channel();
         let memory = crate::memory::create(MEMORY).expect("memory");
         let windows = layout::windows(MEMORY);
-        let root = RootBus::new(Arc::new(Spaces::default()), windows).expect("a root bus");
+        let spaces = Arc::new(Spaces::default());
+        let root = RootBus::new(spaces, windows, Lines::nowhere()).expect("a root bus");
         let (power, _) = power();
         let slots = Arc::new(Slots::new(power.clone()));
         let devices = Devices::new(root, Some(slots.clone()), None);

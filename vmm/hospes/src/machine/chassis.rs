@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use hospes_device::memory::GuestMemory;
+use hospes_pci::pin::Lines;
 use hospes_pci::root::{ConfigPorts, Ecam, RootBus, ECAM_LEN, PORTS_BASE, PORTS_LEN};
 use kvm_ioctls::{Kvm, VmFd};
 
@@ -46,7 +47,8 @@ impl Chassis {
         let vm = vm::create(&kvm, &memory)?;
         let interrupts = Interrupts::new(vm.clone());
         let spaces = Spaces::new(vm.clone());
-        let root = RootBus::new(spaces.clone(), layout::windows(config.memory.0))?;
+        let windows = layout::windows(config.memory.0);
+        let root = RootBus::new(spaces.clone(), windows, pci_lines(&interrupts))?;
         let serial = serial_port(&config.serial, &interrupts)?;
         let power = Arc::new(power(stopper, &interrupts));
         let slots = config.control.as_ref();
@@ -96,6 +98,13 @@ fn serial_port(config: &config::Serial, interrupts: &Interrupts) -> Result<Arc<S
     let stdout = config.stdout.then(serial::stdout).transpose()?;
     let files = file.into_iter().chain(stdout).collect();
     SerialPort::new(line, files).context("the serial line cannot be written")
+}
+
+/// The lines of the PCI bus, which are pins of the IOAPIC.
+fn pci_lines(interrupts: &Arc<Interrupts>) -> Arc<Lines> {
+    let interrupts = interrupts.clone();
+    let set = move |line, active| interrupts.set_level(layout::pci_irq(line), active);
+    Lines::new(Box::new(set))
 }
 
 /// The power registers, whose interrupt is the SCI.
