@@ -2,8 +2,11 @@
 
 //! How the PCI core sees the adapter.
 
+use std::sync::Arc;
+
 use hospes_device::counters::Counted;
 use hospes_pci::device::{BarKind, BarSpec, Capability, Doorbell, Identity, MsixSpec, PciDevice};
+use hospes_pci::pin::Pin;
 use protocol::pvscsi::{register, DEVICE_ID, VENDOR_ID};
 use serde_json::{json, Value};
 
@@ -51,6 +54,14 @@ impl PciDevice for Pvscsi {
         })
     }
 
+    fn pin(&self) -> Option<Arc<Pin>> {
+        Some(self.interrupt.pin.clone())
+    }
+
+    fn msix_switched(&self) {
+        self.interrupt.update_line();
+    }
+
     /// Registers have 32 bits; any other access finds nothing.
     fn bar_read(&self, _: u8, offset: u64, data: &mut [u8]) {
         data.fill(0);
@@ -66,7 +77,7 @@ impl PciDevice for Pvscsi {
     }
 
     fn capability_written(&self, _: usize, _: usize, _: usize, body: &[u8]) {
-        self.interrupt.msi.written(body);
+        self.interrupt.set_msi(body);
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {

@@ -11,7 +11,7 @@
 //! | `service` | the thread that takes requests |
 //! | `request` | a command on its way to the target and back |
 //! | `messages` | targets that come and go |
-//! | `interrupt`, `msi` | reasons, the mask, and where the message goes |
+//! | `interrupt`, `msi` | reasons, the mask, and how the guest hears of them |
 //! | [`fault`] | what the adapter can be told to do wrong |
 //!
 //! What is not obvious:
@@ -24,7 +24,7 @@
 //!   the command registers, which neither the thread nor a completion takes.
 //! - **Exactly once.** Each request is completed once, through aborts and resets as well.
 //!   Only rings that a guest has broken get nothing more.
-//! - **Interrupts.** MSI-X or MSI; the machine has no lines for PCI functions.
+//! - **Interrupts.** MSI-X, MSI, or a line that functions share.
 //! - **One unit a target**: guests look for no other.
 
 #![cfg_attr(

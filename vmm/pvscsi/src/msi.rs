@@ -78,7 +78,12 @@ impl Msi {
 
     /// Sends the message; says whether it went.
     pub(crate) fn signal(&self) -> bool {
-        self.enabled.load(Ordering::SeqCst) && self.vector.signal().is_ok()
+        self.is_enabled() && self.vector.signal().is_ok()
+    }
+
+    /// Whether messages are to be sent.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::SeqCst)
     }
 
     /// Off.
