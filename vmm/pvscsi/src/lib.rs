@@ -258,7 +258,10 @@ impl Pvscsi {
         let of_service = port.clone();
         let name = format!("{}-rings", self.config.name);
         let worker = Worker::spawn(name, vec![port.clone()], move || {
-            Ok(Intake::new(of_service, lane.driver(mode)?))
+            let mut driver = lane.driver(mode)?;
+            let completed = of_service.clone();
+            driver.before_wait(move || completed.announce_before_wait());
+            Ok(Intake::new(of_service, driver))
         })?;
         Ok(Taker::Thread(worker))
     }

@@ -290,15 +290,25 @@ impl Port {
     pub(crate) fn together<T>(&self, work: impl FnOnce() -> T) -> T {
         self.lock().batch = Some(Instant::now());
         let result = work();
+        self.announce_all(|_| None);
+        result
+    }
+
+    /// The thread is about to wait for something: what it has completed is not to.
+    pub(crate) fn announce_before_wait(&self) {
+        self.announce_all(|since| since.map(|_| Instant::now()));
+    }
+
+    /// Interrupts the guest if there is anything to announce, and begins or ends a batch.
+    fn announce_all(&self, batch: impl FnOnce(Option<Instant>) -> Option<Instant>) {
         let is_due = {
             let mut state = self.lock();
-            state.batch = None;
+            state.batch = batch(state.batch);
             self.announce(&mut state)
         };
         if is_due {
             self.interrupt.raise(COMPLETION_0);
         }
-        result
     }
 
     /// The rings are of no use any more: the guest has to set up others.
