@@ -20,8 +20,10 @@
 //!   an eventfd. Commands to the adapter are carried out by the vCPU that writes the
 //!   last word of them: when that write is over, so is what was asked for. An abort or
 //!   a reset waits until the thread has taken all requests that are there, and until
-//!   the target has ended what it concerns. The lock that is held meanwhile is that of
-//!   the command registers, which neither the thread nor a completion takes.
+//!   the target has ended what it concerns. An abort waits for a second at most: drivers
+//!   wait for the completion themselves. A reset waits as long as it takes, as after it
+//!   drivers use the commands' memory for something else. The lock that is held meanwhile
+//!   is that of the command registers, which neither the thread nor a completion takes.
 //! - **Exactly once.** Each request is completed once, through aborts and resets as well.
 //!   Only rings that a guest has broken get nothing more.
 //! - **Interrupts.** MSI-X, MSI, or a line that functions share.
@@ -49,6 +51,7 @@ mod tests;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use hospes_device::interrupt::MsiAllocator;
 use hospes_device::memory::GuestMemory;
@@ -266,14 +269,15 @@ impl Pvscsi {
         Ok(Taker::Thread(worker))
     }
 
-    /// Waits until all requests that are there were taken, or will not be.
-    fn catch_up(&self) -> Option<()> {
+    /// Waits until all requests that are there were taken, or will not be; no longer than
+    /// `until`, if that is given. `None` if there are no rings.
+    fn catch_up(&self, until: Option<Instant>) -> Option<()> {
         #[cfg(feature = "fuzzing")]
         if self.is_threadless {
             self.take_here();
             return Some(());
         }
-        self.port()?.catch_up();
+        self.port()?.catch_up(until);
         Some(())
     }
 

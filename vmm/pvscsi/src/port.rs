@@ -69,6 +69,8 @@ pub(crate) struct Counters {
     pub(crate) shared: Counter,
     /// Commands aborted, and commands that a guest wanted to be.
     pub(crate) aborts: Counter,
+    /// Aborts that were answered before the command had ended.
+    pub(crate) late: Counter,
     /// Resets of adapter, bus and targets.
     pub(crate) resets: Counter,
     /// Messages written: targets that came or went.
@@ -362,14 +364,21 @@ impl Port {
     }
 
     /// Waits until the thread has taken all requests that are there by now, or is not
-    /// going to.
-    pub(crate) fn catch_up(&self) {
+    /// going to; no longer than `until`, if that is given.
+    pub(crate) fn catch_up(&self, until: Option<Instant>) {
         let before = self.turns.wanted.fetch_add(1, Ordering::SeqCst);
         let turn = before.saturating_add(1);
         self.wake();
         let mut done = self.turns.lock();
         while *done < turn && !self.is_closed() {
-            done = (self.turns.changed.wait(done)).unwrap_or_else(PoisonError::into_inner);
+            done = match left(until) {
+                None => (self.turns.changed.wait(done)).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return,
+                Some(left) => {
+                    let woken = self.turns.changed.wait_timeout(done, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
@@ -391,6 +400,11 @@ impl Port {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long it is until then.
+fn left(until: Option<Instant>) -> Option<Duration> {
+    until.map(|until| until.saturating_duration_since(Instant::now()))
 }
 
 impl Turns {

@@ -3,9 +3,10 @@
 //! The registers, and commands to the adapter.
 
 use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hospes_device::memory::{MemoryError, Segment, SgList};
-use hospes_scsi::{TaskFunction, TaskOutcome};
+use hospes_scsi::{TaskFunction, TaskOutcome, UnitAddress};
 use protocol::pvscsi::command::{
     AbortCommand, Config, ResetDevice, SetupMessageRing, SetupRequestThreshold, SetupRings, FAILED,
 };
@@ -28,6 +29,9 @@ use crate::Pvscsi;
 const DONE: u32 = 0;
 /// The status of [`Command::SETUP_REQUEST_THRESHOLD`]: it is on.
 const ON: u32 = 1;
+/// How long an abort waits for a command that cannot be stopped. Drivers write it with
+/// interrupts off, and wait for the completion some seconds afterwards.
+const ABORT_TIME: Duration = Duration::from_secs(1);
 
 /// The command registers.
 #[derive(Default)]
@@ -154,7 +158,7 @@ impl Pvscsi {
     fn reset_adapter(&self) -> Result<u32, Refused> {
         self.record.counters.resets.inc();
         // What the guest has put into the ring it waits for, whether it was taken or not.
-        self.catch_up();
+        self.catch_up(None);
         self.stop();
         self.interrupt.forget();
         Ok(DONE)
@@ -200,7 +204,7 @@ impl Pvscsi {
 
     fn reset_bus(&self) -> Result<u32, Refused> {
         self.record.counters.resets.inc();
-        self.catch_up().ok_or(Refused::NoRings)?;
+        self.catch_up(None).ok_or(Refused::NoRings)?;
         self.target.reset();
         Ok(DONE)
     }
@@ -212,7 +216,7 @@ impl Pvscsi {
             return Err(missing);
         };
         let lun = Lun::decode(reset.lun).ok_or(Refused::NoUnit(reset.lun))?;
-        self.catch_up().ok_or(Refused::NoRings)?;
+        self.catch_up(None).ok_or(Refused::NoRings)?;
         match (self.target).task_management(TaskFunction::LunReset { target, lun }) {
             TaskOutcome::NoTarget => Err(missing),
             TaskOutcome::IncorrectLun => Err(Refused::NoUnit(reset.lun)),
@@ -220,22 +224,24 @@ impl Pvscsi {
         }
     }
 
-    /// Ends a command. That it was not there is no failure: it may have been completed.
+    /// Ends a command. That it was not there is no failure: it may have been completed. Nor
+    /// is that it goes on: its completion comes once, as ever, and a driver that misses it
+    /// resets something, which does wait.
     fn abort(&self, abort: &AbortCommand) -> Result<u32, Refused> {
         self.record.counters.aborts.inc();
         let missing = Refused::NoTarget(abort.target.get());
         let Ok(target) = u8::try_from(abort.target.get()) else {
             return Err(missing);
         };
-        self.catch_up().ok_or(Refused::NoRings)?;
+        let until = Instant::now().checked_add(ABORT_TIME);
+        self.catch_up(until).ok_or(Refused::NoRings)?;
+        let end = |at: &UnitAddress| self.target.abort(*at, abort.context.get(), until);
         // The guest does not say of which unit it is. There is one, or a few.
         let units = self.target.addresses();
-        for at in units.iter().filter(|at| at.target == target) {
-            self.target.task_management(TaskFunction::AbortTask {
-                target,
-                lun: Lun::Unit(at.lun),
-                tag: abort.context.get(),
-            });
+        let are_over = units.iter().filter(|at| at.target == target).map(end);
+        // Each of them, even if one is not over.
+        if are_over.filter(|is_over| !is_over).count() > 0 {
+            self.record.counters.late.inc();
         }
         Ok(DONE)
     }

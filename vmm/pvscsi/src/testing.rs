@@ -3,14 +3,14 @@
 //! A model of a guest's driver, for the tests of this crate.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hospes_device::interrupt::{MsiAllocator, MsiMessage, MsiVector};
 use hospes_device::memory::GuestMemory;
 use hospes_pci::device::PciDevice;
 use hospes_pci::msix::CONTROL_ENABLE;
-use hospes_scsi::{AioMode, DeviceServer, Failure, Target, Task, UnitAddress};
+use hospes_scsi::{AioMode, DeviceServer, Failure, Plan, Target, Task, UnitAddress};
 use protocol::pvscsi::command::{
     Descriptor, Pages, SetupMessageRing, SetupRequestThreshold, SetupRings,
 };
@@ -88,11 +88,36 @@ pub(crate) const TEST_UNIT_READY: u8 = 0x00;
 pub(crate) const READ: u8 = 0x28;
 pub(crate) const WRITE: u8 = 0x2a;
 
+/// Holds commands in execution until it is opened.
+#[derive(Default)]
+pub(crate) struct Gate {
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_open = self.is_open.lock().unwrap();
+        drop(self.changed.wait_while(is_open, |open| !*open).unwrap());
+    }
+}
+
 /// A unit that reads as byte 5 of its command everywhere.
-struct FakeUnit(Duration);
+struct FakeUnit {
+    latency: Duration,
+    gate: Option<Arc<Gate>>,
+}
 
 impl DeviceServer for FakeUnit {
     fn execute(&self, task: &Task<'_>) -> Result<u64, Failure> {
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
         match task.cdb[0] {
             TEST_UNIT_READY => Ok(0),
             READ => {
@@ -106,8 +131,15 @@ impl DeviceServer for FakeUnit {
         }
     }
 
+    fn plan(&self, task: &Task<'_>) -> Result<Plan, Failure> {
+        match self.gate {
+            Some(_) => Ok(Plan::Blocking),
+            None => self.execute(task).map(Plan::Done),
+        }
+    }
+
     fn latency(&self) -> Duration {
-        self.0
+        self.latency
     }
 
     fn reset(&self) {}
@@ -120,12 +152,15 @@ impl DeviceServer for FakeUnit {
 /// The target that answers at once, and the one that answers after an hour.
 pub(crate) const QUICK: u8 = 0;
 pub(crate) const SLOW: u8 = 200;
+/// The target that answers once its gate is open, and whose commands cannot be stopped.
+pub(crate) const STUCK: u8 = 201;
 
 /// A driver with its adapter.
 pub(crate) struct Guest {
     pub(crate) memory: GuestMemory,
     pub(crate) adapter: Arc<Pvscsi>,
     pub(crate) vectors: Vectors,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) produced: u32,
     pub(crate) consumed: u32,
 }
@@ -134,8 +169,12 @@ impl Guest {
     /// An adapter that was not set up.
     pub(crate) fn off() -> Self {
         let target = Target::new();
-        for (id, latency) in [(QUICK, 0), (SLOW, 3600)] {
-            let unit = FakeUnit(Duration::from_secs(latency));
+        let gate = Arc::<Gate>::default();
+        for (id, latency) in [(QUICK, 0), (SLOW, 3600), (STUCK, 0)] {
+            let unit = FakeUnit {
+                latency: Duration::from_secs(latency),
+                gate: (id == STUCK).then(|| gate.clone()),
+            };
             let at = UnitAddress { target: id, lun: 0 };
             target.add(at, Box::new(unit)).unwrap();
         }
@@ -150,6 +189,7 @@ impl Guest {
             memory,
             adapter,
             vectors,
+            gate,
             produced: 0,
             consumed: 0,
         }
@@ -277,6 +317,12 @@ impl Guest {
             assert!(Instant::now() < end, "{:?}", self.state());
             std::thread::yield_now();
         }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.gate.open();
     }
 }
 

@@ -21,7 +21,7 @@ use vm_memory::{Bytes, GuestAddress};
 use zerocopy::IntoBytes;
 
 use crate::rings::read;
-use crate::testing::{rings, Guest, DATA, QUICK, READ, SENSE, SLOW, TEST_UNIT_READY, WRITE};
+use crate::testing::{rings, Guest, DATA, QUICK, READ, SENSE, SLOW, STUCK, TEST_UNIT_READY, WRITE};
 
 const READY: [u8; 6] = [TEST_UNIT_READY; 6];
 
@@ -160,6 +160,65 @@ fn an_abort_is_over_when_its_last_word_is_written() {
     assert_eq!(guest.completion().context(), request.context());
     assert_eq!(guest.command(&AbortCommand::new(first, 256)), FAILED);
     assert_eq!(guest.command(&AbortCommand::new(first, 77)), 0);
+}
+
+#[test]
+fn an_abort_does_not_wait_for_what_cannot_be_stopped() {
+    let mut guest = Guest::new();
+    // The unit attention.
+    guest.submit(STUCK, &READY, 0, 0);
+    guest.completion();
+    let stuck = guest.submit(STUCK, &READY, 0, 0);
+    guest.wait_until(|guest| guest.adapter.counters()["adapter"]["requests"] == 3);
+    assert_eq!(guest.command(&AbortCommand::new(stuck, STUCK.into())), 0);
+    assert!(!guest.has_completion());
+    assert_eq!(guest.adapter.counters()["adapter"]["late"], 1);
+    guest.gate.open();
+    assert_eq!(guest.completion().context(), stuck);
+    assert_eq!(guest.command(&AbortCommand::new(stuck, STUCK.into())), 0);
+    assert!(!guest.has_completion());
+    assert_eq!(guest.adapter.counters()["adapter"]["late"], 1);
+}
+
+#[test]
+fn no_interrupt_waits_for_another_request() {
+    let mut guest = Guest::new();
+    // The unit attention, after that of the request by which it began.
+    guest.submit(STUCK, &READY, 0, 0);
+    guest.completion();
+    guest.wait_until(|guest| guest.vectors.sent() == 2);
+    for target in [QUICK, STUCK] {
+        let request = guest.request(target, &READY, 0, flag::NO_DATA);
+        guest.put(&request);
+    }
+    guest.write(register::KICK_OTHER, 0);
+    guest.wait_until(|guest| guest.vectors.sent() == 3);
+    assert_eq!(outcome(&mut guest).0, 0);
+    assert!(!guest.has_completion());
+    guest.gate.open();
+    guest.completion();
+}
+
+#[test]
+fn without_messages_there_is_a_line() {
+    let mut guest = Guest::new();
+    let is_active = |guest: &Guest| guest.adapter.interrupt.pin.is_active();
+    guest.wait_until(|guest| guest.vectors.sent() == 1);
+    guest.adapter.interrupt.msix.set_control(0);
+    guest.adapter.msix_switched();
+    guest.write(register::INTERRUPT_STATUS, interrupt::ALL);
+    assert!(!is_active(&guest));
+    guest.submit(QUICK, &READY, 0, 0);
+    guest.wait_until(is_active);
+    guest.completion();
+    let status = guest.read(register::INTERRUPT_STATUS);
+    assert_eq!(status, interrupt::COMPLETION_0);
+    guest.write(register::INTERRUPT_STATUS, status);
+    assert!(!is_active(&guest));
+    guest.adapter.unit_added(UnitAddress { target: 9, lun: 0 });
+    assert!(is_active(&guest));
+    assert_eq!(guest.order(Command::ADAPTER_RESET), 0);
+    assert!(!is_active(&guest));
 }
 
 #[test]
