@@ -203,14 +203,17 @@ impl Pvscsi {
             return;
         };
         let target = at.target;
+        let message = MessageDescriptor::new(kind, Place { target, lun });
+        self.record.keep_message(message);
         if let Some(port) = self.port() {
-            port.tell(MessageDescriptor::new(kind, Place { target, lun }));
+            port.flush_messages();
         }
     }
 
     /// Takes nothing more from the rings and waits until nothing of the adapter
     /// touches guest memory any more. Commands that wait for the latency of their
-    /// unit stay where they are, and kicks are not forgotten.
+    /// unit stay where they are, and neither kicks are forgotten nor what the guest is
+    /// to be told.
     pub fn pause(&self) {
         let mut state = self.state();
         state.is_paused = true;
@@ -227,6 +230,7 @@ impl Pvscsi {
         self.target.resume();
         if let Some(running) = &state.running {
             running.port.set_paused(false);
+            running.port.flush_messages();
             running.worker.resume();
         }
     }

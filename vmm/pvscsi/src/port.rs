@@ -23,7 +23,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::fault::{FaultKind, Wrong};
 use crate::interrupt::Interrupt;
-use crate::messages::Messages;
+use crate::messages::{Backlog, Messages};
 use crate::request::Request;
 use crate::rings::Rings;
 
@@ -38,6 +38,8 @@ pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) counters: Counters,
     pub(crate) faults: Faults<FaultKind>,
+    /// Messages that were not written yet.
+    pub(crate) backlog: Backlog,
     /// Or a guest could have one message for each time that it sets rings up.
     pub(crate) warnings: RateLimit,
 }
@@ -75,7 +77,7 @@ pub(crate) struct Counters {
     pub(crate) resets: Counter,
     /// Messages written: targets that came or went.
     pub(crate) messages: Counter,
-    /// Changes of which the guest was not told, as it wanted no messages.
+    /// Changes of which the guest was not told, as it wanted no messages, or too many waited.
     pub(crate) unheard: Counter,
     /// Anything a guest did that none may do.
     pub(crate) errors: Counter,
@@ -334,19 +336,26 @@ impl Port {
 
     /// Whether nothing is to be taken.
     pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::SeqCst) || self.is_paused.load(Ordering::SeqCst)
+        self.is_closed.load(Ordering::SeqCst) || self.is_paused()
     }
 
-    /// Has nothing more taken.
+    /// Whether the adapter is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::SeqCst)
+    }
+
+    /// Has nothing more taken, and no more messages written.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        self.messages.close();
         self.turns.release();
     }
 
-    /// Has nothing taken for a while, or something again.
+    /// Has nothing taken and no message written for a while, or both again.
     pub(crate) fn set_paused(&self, paused: bool) {
         self.is_paused.store(paused, Ordering::SeqCst);
         self.turns.release();
+        self.messages.wait();
     }
 
     /// The number of the turn that begins now.

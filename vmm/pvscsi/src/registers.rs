@@ -192,6 +192,7 @@ impl Pvscsi {
         {
             port.rings.pretend(offset::MESSAGE_LOG2, messages);
         }
+        port.flush_messages();
         Ok(DONE)
     }
 
@@ -274,6 +275,7 @@ impl Pvscsi {
     pub(crate) fn clear_registers(&self) {
         let mut registers = self.registers();
         self.stop();
+        self.record.forget_messages();
         *registers = Registers::default();
         self.interrupt.reset();
     }

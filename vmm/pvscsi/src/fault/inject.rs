@@ -16,6 +16,7 @@ pub type Fault = fault::Fault<FaultKind>;
 pub type FaultStatus = fault::FaultStatus<FaultKind>;
 
 const NO_RINGS: FaultError = FaultError::NotNow("no driver has set up rings");
+const PAUSED: FaultError = FaultError::NotNow("the machine is paused");
 
 impl Pvscsi {
     /// Arms a fault, or has it act at once if it is of such a kind. Returns a number that
@@ -52,6 +53,9 @@ impl Pvscsi {
 
     fn do_at_once(&self, kind: &FaultKind) -> Result<(), FaultError> {
         let port = self.port().ok_or(NO_RINGS)?;
+        if port.is_paused() {
+            return Err(PAUSED);
+        }
         match *kind {
             FaultKind::Threshold { value } => port.set_threshold(value),
             FaultKind::Messages {
@@ -64,8 +68,9 @@ impl Pvscsi {
                 descriptor.bus.set(bus);
                 descriptor.target.set(id);
                 for _ in 0..number {
-                    port.tell(descriptor);
+                    self.record.keep_message(descriptor);
                 }
+                port.flush_messages();
             }
             FaultKind::MessageIndex { ahead } => port.skip_messages(ahead),
             FaultKind::Interrupts { number } => {
