@@ -13,6 +13,15 @@ pub const COMMAND: usize = 0x0;
 pub const COMMAND_DATA: usize = 0x4;
 /// Read: what came of the last command; see [`super::command::status`].
 pub const COMMAND_STATUS: usize = 0x8;
+/// The first of four registers with the status of earlier commands, by their old name; drivers
+/// leave them alone, and they read as 0 here.
+pub const LAST_STATUS_0: usize = 0x100;
+/// The second.
+pub const LAST_STATUS_1: usize = 0x104;
+/// The third.
+pub const LAST_STATUS_2: usize = 0x108;
+/// The fourth.
+pub const LAST_STATUS_3: usize = 0x10c;
 /// Read: why there is an interrupt, see [`interrupt`]. Write: takes back the bits that are set.
 pub const INTERRUPT_STATUS: usize = 0x100c;
 /// Write: for which reasons there are interrupts.

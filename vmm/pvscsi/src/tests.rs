@@ -465,6 +465,15 @@ fn registers_are_words() {
     assert_eq!(guest.read(register::INTERRUPT_MASK), 0);
     guest.write(register::INTERRUPT_MASK, u32::MAX);
     assert_eq!(guest.read(register::INTERRUPT_MASK), interrupt::ALL);
+    for last in [
+        register::LAST_STATUS_0,
+        register::LAST_STATUS_1,
+        register::LAST_STATUS_2,
+        register::LAST_STATUS_3,
+    ] {
+        guest.write(last, u32::MAX);
+        assert_eq!(guest.read(last), 0);
+    }
     let mut byte = [0xff];
     guest
         .adapter
