@@ -155,6 +155,17 @@ mod tests {
         vcpu_info: VCPU_X2APIC,
     };
 
+    const KNOWN: [u16; 8] = [
+        command::GET_MHZ,
+        command::GET_VERSION,
+        command::GET_MEMORY_SIZE,
+        command::GET_TIME,
+        command::GET_HZ,
+        command::GET_TIME_FULL,
+        command::GET_TIME_FULL_WITH_LAG,
+        command::GET_VCPU_INFO,
+    ];
+
     fn ask(command: u16) -> Registers {
         let call = Registers {
             eax: MAGIC,
@@ -206,6 +217,18 @@ mod tests {
             let call = Registers { eax, ecx, ..Registers::default() };
             let answer = call.answer(&MACHINE, Time::default);
             prop_assert_eq!(answer.is_some(), eax == MAGIC);
+        }
+
+        #[test]
+        fn an_unknown_command_changes_nothing_but_the_answer(
+            command: u16, ebx: u32, high: u16, edx: u32, esi: u32, edi: u32,
+        ) {
+            let ecx = u32::from(high) << 16 | u32::from(command);
+            let call = Registers { eax: MAGIC, ebx, ecx, edx, esi, edi };
+            let answer = call.answer(&MACHINE, Time::default);
+            let unknown = Registers { eax: UNKNOWN, ..call };
+            // Of this machine nothing known is all ones.
+            prop_assert_eq!(answer == Some(unknown), !KNOWN.contains(&command));
         }
     }
 }
