@@ -20,7 +20,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::vmware::balloon::Port;
-use crate::vmware::{cpuid, sys};
+use crate::vmware::cpuid;
+use crate::vmware::sys::WordRead;
 
 /// KVM's APIC timers count nanoseconds.
 const BUS_KHZ: u32 = 1_000_000;
@@ -43,7 +44,7 @@ struct Counters {
     calls: Counter,
     /// Those for what there is not.
     unknown: Counter,
-    /// Reads of the port without it.
+    /// Reads of the port without it, or not of four bytes in one go.
     stray: Counter,
 }
 
@@ -106,44 +107,43 @@ impl Platform {
         port == backdoor::PORT || (port == vmballoon::PORT && self.balloon.is_some())
     }
 
-    /// Answers a read of a port, of four bytes, which was answered by all ones already.
+    /// Answers a read of a port, of four bytes, which was answered by all ones already. A
+    /// string instruction that reads them piece by piece is no call, and nothing becomes of it.
     pub fn serve(&self, port: u16, vcpu: &mut VcpuFd) {
-        match &self.balloon {
-            Some(balloon) if port == vmballoon::PORT => self.serve_balloon(balloon, vcpu),
-            _ => self.serve_backdoor(vcpu),
+        let Some(read) = WordRead::of(vcpu) else {
+            return self.counters.stray.inc();
+        };
+        let mut regs = read.regs();
+        let result = match &self.balloon {
+            Some(balloon) if port == vmballoon::PORT => serve_balloon(balloon, &mut regs),
+            _ => self.serve_backdoor(&mut regs),
+        };
+        match result {
+            Some(result) => read.answer(result, regs),
+            None => self.counters.stray.inc(),
         }
     }
 
-    fn serve_balloon(&self, balloon: &Port, vcpu: &mut VcpuFd) {
-        let before = balloon_registers(&vcpu.sync_regs().regs);
-        let Some(call) = vmballoon::Call::from_registers(&before) else {
-            return self.counters.stray.inc();
-        };
-        let reply = balloon.serve(call);
-        let after = reply.registers(&before);
-        if !sys::set_read_result(vcpu, reply.status.0) {
-            return;
-        }
-        let regs = &mut vcpu.sync_regs_mut().regs;
-        (regs.rbx, regs.rcx) = (after.rbx, after.rcx);
-        vcpu.set_sync_dirty_reg(SyncReg::Register);
-    }
-
-    fn serve_backdoor(&self, vcpu: &mut VcpuFd) {
-        let call = registers(&vcpu.sync_regs().regs);
-        let Some(answer) = call.answer(&self.machine, now) else {
-            return self.counters.stray.inc();
-        };
+    /// What the read brings, and changes the other registers; `None` if it was no call.
+    fn serve_backdoor(&self, regs: &mut kvm_regs) -> Option<u32> {
+        let call = registers(regs);
+        let answer = call.answer(&self.machine, now)?;
         self.counters.calls.inc();
         if answer.eax == protocol::backdoor::UNKNOWN {
             self.counters.unknown.inc();
         }
-        if !sys::set_read_result(vcpu, answer.eax) {
-            return;
-        }
-        update(&mut vcpu.sync_regs_mut().regs, &call, &answer);
-        vcpu.set_sync_dirty_reg(SyncReg::Register);
+        update(regs, &call, &answer);
+        Some(answer.eax)
     }
+}
+
+/// The same of the balloon port.
+fn serve_balloon(balloon: &Port, regs: &mut kvm_regs) -> Option<u32> {
+    let before = balloon_registers(regs);
+    let reply = balloon.serve(vmballoon::Call::from_registers(&before)?);
+    let after = reply.registers(&before);
+    (regs.rbx, regs.rcx) = (after.rbx, after.rcx);
+    Some(reply.status.0)
 }
 
 impl Counted for Platform {
@@ -203,7 +203,25 @@ fn now() -> Time {
 
 #[cfg(test)]
 mod tests {
+    use hospes_device::bus::Bus;
+
     use super::*;
+
+    #[test]
+    fn nothing_is_behind_the_port_for_whole_buffers() {
+        let platform = Platform {
+            machine: Machine::default(),
+            tsc_khz: 1,
+            balloon: None,
+            counters: Counters::default(),
+        };
+        assert!(platform.has_port(backdoor::PORT));
+        assert!(!platform.has_port(backdoor::HIGH_BANDWIDTH_PORT));
+        assert!(!platform.has_port(vmballoon::PORT));
+        let mut data = [0; 4];
+        Bus::new().read(backdoor::HIGH_BANDWIDTH_PORT.into(), &mut data);
+        assert_eq!(data, [0xff; 4]);
+    }
 
     #[test]
     fn registers_keep_what_is_not_answered() {
