@@ -82,6 +82,12 @@ impl Command {
         })
     }
 
+    /// Whether it is about the pages of a batch.
+    #[inline]
+    pub const fn is_batch(self) -> bool {
+        self.operation().is_some() && self.0 != Self::LOCK.0 && self.0 != Self::UNLOCK.0
+    }
+
     /// The command for single pages of 4 KiB.
     #[inline]
     pub const fn single(operation: Operation) -> Self {

@@ -29,6 +29,8 @@ pub enum FaultKind {
         /// The status.
         code: u32,
     },
+    /// What is said of a page of a batch is said of its neighbour, whose number it has then.
+    Stray {},
     /// The guest is told to forget its balloon and begin anew.
     Reset {},
 }
@@ -52,6 +54,7 @@ impl Kind for FaultKind {
         match self {
             Self::Page { .. } => "page",
             Self::Command { .. } => "command",
+            Self::Stray {} => "stray",
             Self::Reset {} => "reset",
         }
     }
@@ -82,8 +85,11 @@ impl Kind for FaultKind {
     }
 
     fn matches(&self, select: &Select, about: &Command) -> bool {
-        let is_for_pages = about.operation().is_some();
-        let is_possible = is_for_pages || matches!(self, Self::Command { .. });
+        let is_possible = match self {
+            Self::Page { .. } => about.operation().is_some(),
+            Self::Stray {} => about.is_batch(),
+            Self::Command { .. } | Self::Reset {} => true,
+        };
         is_possible && select.operation.is_none_or(|number| number == about.0)
     }
 }

@@ -226,6 +226,9 @@ impl Port {
             .read_slice(entries.as_mut_bytes(), address)
             .ok()?;
         self.move_pages(state, command, operation, size, entries);
+        if self.faults.is_armed() {
+            self.lead_astray(command, size, entries);
+        }
         self.memory.write_slice(entries.as_bytes(), address).ok()?;
         let failed = entries.iter().filter(|entry| !entry.status().is_success());
         Some(failed.count() as u64)
@@ -275,6 +278,18 @@ impl Port {
             FaultKind::Page { code } => Some(Status(code)),
             _ => None,
         })
+    }
+
+    /// Has entries be about their neighbours, as a fault wants it. Nothing becomes of those.
+    #[cold]
+    fn lead_astray(&self, command: Command, size: PageSize, entries: &mut [Entry]) {
+        let asked = |kind: &FaultKind| matches!(kind, FaultKind::Stray {});
+        for entry in entries {
+            if !self.faults.pick(&command, asked).is_empty() {
+                let other = Entry::new(entry.page() ^ size.pages());
+                *entry = other.with_status(entry.status());
+            }
+        }
     }
 
     /// Rings the guest's doorbell, if it has set one.

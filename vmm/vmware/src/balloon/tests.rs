@@ -69,6 +69,17 @@ impl Bench {
 
     /// Has a batch done; what became of each page.
     fn batch(&self, operation: Operation, size: PageSize, pages: &[u64]) -> Vec<Status> {
+        let entries = self.batch_entries(operation, size, pages);
+        let numbers = entries.iter().map(|entry| entry.page());
+        assert!(
+            numbers.eq(pages.iter().copied()),
+            "the host leaves numbers alone"
+        );
+        entries.iter().map(|entry| entry.status()).collect()
+    }
+
+    /// The same, as the host has left the entries.
+    fn batch_entries(&self, operation: Operation, size: PageSize, pages: &[u64]) -> Vec<Entry> {
         let entries: Vec<_> = pages.iter().map(|page| Entry::new(*page)).collect();
         let address = GuestAddress(BATCH << 12);
         self.memory
@@ -80,12 +91,7 @@ impl Bench {
         self.memory
             .read_slice(entries.as_mut_bytes(), address)
             .unwrap();
-        let numbers = entries.iter().map(|entry| entry.page());
-        assert!(
-            numbers.eq(pages.iter().copied()),
-            "the host leaves numbers alone"
-        );
-        entries.iter().map(|entry| entry.status()).collect()
+        entries
     }
 
     fn inject(&self, fault: Value) -> Result<u64, String> {
@@ -326,6 +332,34 @@ fn pages_and_commands_fail_to_order() {
         let error = bench.inject(fault).unwrap_err();
         assert!(error.contains(key), "{error}");
     }
+}
+
+#[test]
+fn what_is_said_of_another_page_changes_nothing_else() {
+    let bench = started();
+    use Operation::{Lock, Unlock};
+    bench
+        .inject(json!({"kind": "stray", "skip": 1, "count": 1}))
+        .unwrap();
+    let single = Call::single(Lock, 0x200);
+    assert_eq!(bench.call(single).status, Status::SUCCESS);
+    let pages = [0x300, 0x302, 0x304];
+    let entries = bench.batch_entries(Lock, PageSize::Small, &pages);
+    let numbers: Vec<_> = entries.iter().map(|entry| entry.page()).collect();
+    assert_eq!(numbers, [0x300, 0x303, 0x304]);
+    assert!(entries.iter().all(|entry| entry.status().is_success()));
+    assert_eq!(bench.current(), 4, "it was given all the same");
+    bench
+        .inject(json!({"kind": "stray", "operation": 8, "count": 1}))
+        .unwrap();
+    let large = bench.batch_entries(Lock, PageSize::Large, &[0x400]);
+    assert_eq!(large[0].page(), 0x600);
+    let done = bench.batch(Unlock, PageSize::Small, &pages);
+    assert_eq!(done, [Status::SUCCESS; 3]);
+    let error = bench
+        .inject(json!({"kind": "stray", "code": 1}))
+        .unwrap_err();
+    assert!(error.contains("code"), "{error}");
 }
 
 proptest! {
