@@ -14,7 +14,7 @@
 //! | [`storvsp`] | packets to a host, and a host's answers |
 //! | [`pvscsi`] | what a device says of its rings, in completions, messages and its page |
 //! | [`adapter`] | what a driver does with registers, rings and memory of the pvscsi adapter |
-//! | [`vmware`] | what a guest of VMware does to the balloon port, and to its doorbell's device |
+//! | [`vmware`] | what a guest of VMware does to the backdoor, the balloon port and its doorbell's device, and what a host says to it |
 //! | [`pci`] | accesses to configuration space, BARs and MSI-X tables |
 
 pub mod adapter;
