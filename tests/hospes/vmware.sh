@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A guest of the personality vmware believes that it is on VMware, sees no other
-# hypervisor, has the frequency of its counter from the backdoor, and keeps time by it.
+# hypervisor, finds the vendor's name where the alias of vmw_balloon looks for it, has
+# the frequency of its counter from the backdoor, and keeps time by it.
 #
 # machine: vmm=hospes kernel=stock vcpus=1,2 set=long
 # hospes: --personality vmware
@@ -23,6 +24,8 @@ seconds_pass_alike() {
 }
 
 check "VMware is detected" boot_says "Hypervisor detected: VMware"
+check "the machine is VMware's" same "$(cat /sys/class/dmi/id/sys_vendor)" "VMware, Inc."
+check "so is its alias" grep -q ":svnVMware" /sys/class/dmi/id/modalias
 check "nobody speaks of KVM" boot_never_says "kvm-clock\|KVM setup\|Booting paravirtualized kernel on KVM"
 check "the counter's frequency was told" boot_says "vmware: TSC freq read from hypervisor"
 check "so was that of the bus" boot_says "vmware: Host bus clock speed read from hypervisor : 1000000000 Hz"

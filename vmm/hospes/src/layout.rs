@@ -5,7 +5,7 @@
 //! | from | to | what |
 //! |---|---|---|
 //! | 0 | 0x9fc00 | RAM; boot structures at fixed addresses |
-//! | 0x9fc00 | 0x10_0000 | reserved; ACPI tables from 0xe_0000 |
+//! | 0x9fc00 | 0x10_0000 | reserved; ACPI tables from 0xe_0000, SMBIOS from 0xf_0000 |
 //! | 0x10_0000 | at most 0xc000_0000 | RAM; initrd at its end |
 //! | 0xc000_0000 | 0xc010_0000 | ECAM of bus 0 |
 //! | 0xc800_0000 | 0xd000_0000 | registers of devices on VMBus |
@@ -43,7 +43,9 @@ pub const CMDLINE: u64 = 0x2_0000;
 pub const CMDLINE_MAX: usize = 0x1_0000;
 
 /// Where the ACPI tables are. The BIOS area is also searched for the RSDP.
-pub const ACPI: Range<u64> = 0xe_0000..0x10_0000;
+pub const ACPI: Range<u64> = 0xe_0000..0xf_0000;
+/// Where the SMBIOS tables are, if there are any. Their entry point is searched for here.
+pub const SMBIOS: Range<u64> = 0xf_0000..0x10_0000;
 
 /// End of RAM below 4 GiB.
 pub const PCI_HOLE: u64 = 0xc000_0000;

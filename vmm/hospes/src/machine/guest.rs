@@ -74,6 +74,9 @@ fn enter(chassis: &Chassis, config: &config::Machine, vmbus: bool, first: &VcpuF
         },
         vmbus,
     };
+    if config.personality == Personality::Vmware {
+        vmware::smbios::write(memory)?;
+    }
     let windows = layout::windows(config.memory.0);
     let guest = Boot {
         kernel: &config.kernel,
