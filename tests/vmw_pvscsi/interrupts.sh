@@ -7,7 +7,7 @@
 # machine: module=vmw_pvscsi driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow
 # machine: module=vmw_pvscsi driver=rust,c vmm=hospes,qemu kernel=stock vcpus=1 disks=1x4M+1x2M+1x8M+1x2M:slow set=long
 # machine: module=vmw_pvscsi driver=rust vmm=qemu kernel=debug vcpus=2 disks=1x4M+1x2M+1x8M+1x2M:slow
-# limit: 180
+# limit: 240
 
 . /tests/lib.sh
 
