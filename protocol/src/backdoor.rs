@@ -223,7 +223,7 @@ mod tests {
         fn an_unknown_command_changes_nothing_but_the_answer(
             command: u16, ebx: u32, high: u16, edx: u32, esi: u32, edi: u32,
         ) {
-            let ecx = u32::from(high) << 16 | u32::from(command);
+            let ecx = (u32::from(high) << 16) | u32::from(command);
             let call = Registers { eax: MAGIC, ebx, ecx, edx, esi, edi };
             let answer = call.answer(&MACHINE, Time::default);
             let unknown = Registers { eax: UNKNOWN, ..call };

@@ -213,7 +213,7 @@ impl Run<'_> {
             0 => usize::from(self.input.u8()).min(count),
             _ => count,
         };
-        let refused = match kind >> 3 & 7 {
+        let refused = match (kind >> 3) & 7 {
             0 => usize::from(self.input.u8()).min(found),
             _ => 0,
         };
