@@ -2,6 +2,7 @@
 
 #include "helpers.h"
 #include <linux/balloon.h>
+#include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/vmstat.h>
 
@@ -33,6 +34,12 @@ __rust_helper unsigned long rust_helper_page_to_pfn(struct page *page)
 __rust_helper unsigned long rust_helper_totalram_pages(void)
 {
 	return totalram_pages();
+}
+
+__rust_helper unsigned long rust_helper_alloc_pages_bulk(gfp_t flags, unsigned long count,
+							 struct page **pages)
+{
+	return alloc_pages_bulk(flags, count, pages);
 }
 
 /* Loops, since a call a page would cost more than what it is for. */

@@ -17,7 +17,10 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::prelude::*;
 use protocol::vmballoon::PageSize;
@@ -28,6 +31,16 @@ type Page = NonNull<bindings::page>;
 /// The order of a large page in the page allocator.
 const LARGE_ORDER: u32 = 9;
 const _: () = assert!(1 << LARGE_ORDER == PageSize::Large.pages());
+
+/// As the kernel allocates pages for balloons (`balloon_page_alloc()`).
+const SMALL_FLAGS: bindings::gfp_t = bindings::__GFP_NOMEMALLOC
+    | bindings::__GFP_NORETRY
+    | bindings::__GFP_NOWARN
+    | if cfg!(CONFIG_BALLOON_MIGRATION) {
+        bindings::GFP_HIGHUSER_MOVABLE
+    } else {
+        bindings::GFP_HIGHUSER
+    };
 
 /// Large pages are not worth waiting for, nor any reserve.
 const LARGE_FLAGS: bindings::gfp_t =
@@ -190,9 +203,27 @@ impl<C: Claim> Pages<C> {
     }
 
     fn let_all_go(&mut self) {
+        if C::IS_GUESTS && self.size == PageSize::Small {
+            self.release_small();
+        }
         while let Some(page) = self.pop() {
             // SAFETY: By the type's invariants; it was just taken out.
             unsafe { Self::let_go(page, self.size) };
+        }
+    }
+
+    /// Frees all, which are small ones and the guest's: at once, as it costs less so.
+    fn release_small(&mut self) {
+        // INVARIANT: None is in here any more.
+        let (pages, count) = (self.pages.as_mut_ptr(), self.len());
+        self.pages.clear();
+        // SAFETY: So many pages of order 0, by the type's invariants, which were just taken out; the
+        // memory with their places is still there.
+        unsafe {
+            let pages = bindings::release_pages_arg {
+                pages: pages.cast(),
+            };
+            bindings::release_pages(pages, count as c_int);
         }
     }
 }
@@ -208,18 +239,45 @@ impl Pages<Offered> {
     /// were. Sleeps.
     pub fn allocate(&mut self, size: PageSize, count: usize) -> usize {
         let count = count.min(self.room(size));
-        for done in 0..count {
-            let page = match size {
-                // SAFETY: No requirements.
-                PageSize::Small => unsafe { bindings::balloon_page_alloc() },
-                // SAFETY: As above.
-                PageSize::Large => unsafe { bindings::alloc_pages(LARGE_FLAGS, LARGE_ORDER) },
+        match size {
+            PageSize::Small => self.allocate_small(count),
+            PageSize::Large => self.allocate_large(count),
+        }
+    }
+
+    /// The kernel gives many for little more than the price of one, but not always all that it has.
+    fn allocate_small(&mut self, count: usize) -> usize {
+        self.size = PageSize::Small;
+        let mut found = 0usize;
+        while found < count {
+            let room = self.pages.spare_capacity_mut().as_mut_ptr();
+            let missing = count.wrapping_sub(found);
+            // SAFETY: There is room for so many. The kernel fills as many places as it says, from
+            // the first on, where there was nothing before.
+            let more = unsafe {
+                ptr::write_bytes(room, 0, missing);
+                bindings::alloc_pages_bulk(SMALL_FLAGS, missing, room.cast()).min(missing)
             };
+            if more == 0 {
+                break;
+            }
+            // INVARIANT: Just allocated with this order.
+            // SAFETY: As above: so many are there.
+            unsafe { self.pages.inc_len(more) };
+            found = found.wrapping_add(more);
+        }
+        found
+    }
+
+    fn allocate_large(&mut self, count: usize) -> usize {
+        for done in 0..count {
+            // SAFETY: No requirements.
+            let page = unsafe { bindings::alloc_pages(LARGE_FLAGS, LARGE_ORDER) };
             let Some(page) = NonNull::new(page) else {
                 return done;
             };
             // SAFETY: Just allocated with this order.
-            unsafe { self.push(page, size) };
+            unsafe { self.push(page, PageSize::Large) };
         }
         count
     }
