@@ -37,6 +37,10 @@ swap_on() { mkswap "$1" >/dev/null && swapon "$1"; }
 
 channels() { cat /sys/bus/vmbus/devices/*/channel_vp_mapping | wc -l; }
 
+# With its own checks on, the kernel finds that its hv_suspend() changes code with
+# interrupts off, whatever the bus.
+echo 'WARNING: kernel/smp.c:[0-9]* at smp_call_function_many_cond' >/tmp/expected
+
 check "driver loads" driver_load
 disk_known 0
 disk_known 1
