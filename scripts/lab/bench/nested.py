@@ -122,18 +122,18 @@ def boots(parts: Parts, out: Path, vmms: tuple[str, ...],
     return found
 
 
-def hospes(words: str) -> str:
+def hospes(words: str, mib: int = GUEST_MIB) -> str:
     """What starts our VMM on level 1 with these words beside, as words of its shell."""
-    return f"{command('hospes')} {words}"
+    return f"{command('hospes', mib=mib)} {words}"
 
 
-def command(vmm: str, module: str = "") -> str:
+def command(vmm: str, module: str = "", mib: int = GUEST_MIB) -> str:
     """What starts a guest on level 1, as words of its shell; with two disks for a driver."""
     # Level 1's counter is this machine's. No kernel can calibrate it there, nor check
     # it by another clock, and without that it never stops its timer.
     line = f"{guests.COMMAND_LINE} tsc_early_khz={cpu.tsc_khz()} tsc=reliable"
     if vmm == "hospes":
-        words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {GUEST_MIB}M"
+        words = f"hospes run --kernel /guest/vmlinux --initrd /guest/initrd --cpus 1 --memory {mib}M"
         words += f" --cmdline '{line}'"
         if not module:
             return words
