@@ -60,7 +60,6 @@ check "every processor reads" load_by_all
 check "by several channels" [ "$(busy_channels)" -gt 1 ]
 # The kernel's own driver does not notice, and waits for what it sent there.
 if [ "$DRIVER" = rust ]; then
-	rm -f /tmp/leaves.1
 	for number in 1 2; do
 		check "sub-channel $number is taken away" host fault kind=rescind,channel=$number
 		check "sub-channel $number: every processor reads" load_by_all
@@ -69,6 +68,7 @@ if [ "$DRIVER" = rust ]; then
 	# What is sent there until the guest hears of it has no answer. The driver gives the
 	# controller up after a while, in which it waits for one.
 	give_up_after 10
+	rm -f /tmp/leaves.1
 	provoke >/tmp/provoked 2>&1 &
 	load=$!
 	until_true 5 disk_busy "${NODE##*/}"
