@@ -69,7 +69,7 @@ check "unloads" driver_unload
 cat >/tmp/expected <<-END
 	kobject.*error: -12
 END
-for number in 40 80 120 160 200 250 300 350 400 450 500 600 700 850 1000; do
+for number in 2 4 6 8 10 12 14 16 18 20 25 30 35 40 50 60 80 100 130 160 200 300 500; do
 	load_failing "$number" && driver_gone || break
 done
 check "loads with one failure each" driver_gone
