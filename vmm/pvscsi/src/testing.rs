@@ -311,6 +311,12 @@ impl Guest {
         read(&self.memory, GuestAddress(MESSAGES + slot * 128)).unwrap()
     }
 
+    /// How many completions the guest was interrupted for.
+    pub(crate) fn announced(&self) -> u64 {
+        let shared = self.adapter.record.counters.shared.get();
+        shared.saturating_add(self.vectors.sent() as u64)
+    }
+
     pub(crate) fn wait_until(&self, is_so: impl Fn(&Self) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !is_so(self) {

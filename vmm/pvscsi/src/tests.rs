@@ -186,13 +186,15 @@ fn no_interrupt_waits_for_another_request() {
     // The unit attention, after that of the request by which it began.
     guest.submit(STUCK, &READY, 0, 0);
     guest.completion();
-    guest.wait_until(|guest| guest.vectors.sent() == 2);
+    // They may have shared an interrupt.
+    guest.wait_until(|guest| guest.announced() == 2);
+    let before = guest.vectors.sent();
     for target in [QUICK, STUCK] {
         let request = guest.request(target, &READY, 0, flag::NO_DATA);
         guest.put(&request);
     }
     guest.write(register::KICK_OTHER, 0);
-    guest.wait_until(|guest| guest.vectors.sent() == 3);
+    guest.wait_until(|guest| guest.vectors.sent() > before);
     assert_eq!(outcome(&mut guest).0, 0);
     assert!(!guest.has_completion());
     guest.gate.open();
