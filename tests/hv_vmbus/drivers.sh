@@ -5,6 +5,7 @@
 # channels is done, or refused with the error that the C bus has for it, what
 # lsvmbus reads is there, and a process can have a device for itself.
 #
+# machine: module=hv_vmbus driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # limit: 240

@@ -4,6 +4,7 @@
 # open: the next one, which has the C bus built in, finds a host that has forgotten
 # all of it, agrees with it anew and has the same disks.
 #
+# machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M
 # machine: module=hv_storvsc driver=rust,c bus=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # machine: module=hv_storvsc driver=rust,c bus=c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # machine: module=hv_storvsc driver=rust bus=rust vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long

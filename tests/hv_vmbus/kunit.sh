@@ -3,7 +3,7 @@
 # The unit tests inside the bus driver pass; it loads nowhere but on Hyper-V, so
 # kunit/suites leaves it out.
 #
-# machine: module=hv_vmbus driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
+# machine: module=hv_vmbus driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M
 # cmdline: kunit.enable=1 kunit.autorun=1
 
 . /tests/lib.sh

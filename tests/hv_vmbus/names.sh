@@ -5,8 +5,8 @@
 # told, what the kernel's log says. The case only lists them; the lab compares the
 # lists of our driver and of its C twin on the same machine.
 #
+# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=4 disks=1x4M set=long
-# machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # machine: module=hv_vmbus driver=rust,c vmm=qemu_kvm kernel=lab vcpus=1 disks=none set=long
 # limit: 120
 

@@ -3,6 +3,7 @@
 # A guest that panics with open channels tells its host that they are gone and does
 # not wait for what does not come: the VMM's status says that it panicked.
 #
+# machine: module=hv_vmbus driver=rust vmm=hospes kernel=lab vcpus=1 disks=1x4M
 # machine: module=hv_vmbus driver=rust,c vmm=hospes kernel=lab vcpus=1 disks=1x4M set=long
 # exit: panic
 
