@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What controllers do wrong when they are told to. What there is depends on the
-//! kind of controller, so a fault is a JSON object up to here.
+//! What devices do wrong when they are told to. What there is depends on the
+//! kind of device, so a fault is a JSON object up to here.
 
 use hospes_device::fault::{Fault, FaultError, FaultStatus, Kind};
 use hospes_pvscsi::Pvscsi;
@@ -9,6 +9,7 @@ use hospes_virtio::scsi::ScsiHost;
 use hospes_vmbus::server::fault::FaultKind as BusFaultKind;
 use hospes_vmbus::storvsp::Storvsp;
 use hospes_vmbus::VmBus;
+use hospes_vmware::balloon::Port;
 use serde_json::{Map, Value};
 
 use crate::config::ScsiKind;
@@ -58,89 +59,42 @@ pub(crate) fn parse<K: Kind>(fault: Map<String, Value>) -> Result<Fault<K>, Stri
     serde_json::from_value(Value::Object(fault)).map_err(|error| error.to_string())
 }
 
-pub(crate) fn inject<K: Kind>(
+fn inject<K: Kind>(
     fault: Map<String, Value>,
     inject: impl FnOnce(Fault<K>) -> Result<u64, FaultError>,
 ) -> Result<u64, String> {
     inject(parse(fault)?).map_err(|error| error.to_string())
 }
 
-pub(crate) fn list<K: Kind>(faults: Vec<FaultStatus<K>>) -> Vec<Value> {
+fn list<K: Kind>(faults: Vec<FaultStatus<K>>) -> Vec<Value> {
     let value = |fault| serde_json::to_value(fault).ok();
     faults.into_iter().filter_map(value).collect()
 }
 
-impl Faulty for ScsiHost {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault| ScsiHost::inject(self, fault))
-    }
+/// Devices whose faults are of a type of their own, and called alike.
+macro_rules! faulty {
+    ($($device:ty),+) => {$(
+        impl Faulty for $device {
+            fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
+                inject(fault, |fault| <$device>::inject(self, fault))
+            }
 
-    fn faults(&self) -> Vec<Value> {
-        list(ScsiHost::faults(self))
-    }
+            fn faults(&self) -> Vec<Value> {
+                list(<$device>::faults(self))
+            }
 
-    fn clear_fault(&self, id: u64) -> bool {
-        ScsiHost::clear_fault(self, id)
-    }
+            fn clear_fault(&self, id: u64) -> bool {
+                <$device>::clear_fault(self, id)
+            }
 
-    fn clear_faults(&self) {
-        ScsiHost::clear_faults(self);
-    }
+            fn clear_faults(&self) {
+                <$device>::clear_faults(self);
+            }
+        }
+    )+};
 }
 
-impl Faulty for Storvsp {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault| Storvsp::inject(self, fault))
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        list(Storvsp::faults(self))
-    }
-
-    fn clear_fault(&self, id: u64) -> bool {
-        Storvsp::clear_fault(self, id)
-    }
-
-    fn clear_faults(&self) {
-        Storvsp::clear_faults(self);
-    }
-}
-
-impl Faulty for VmBus {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault| VmBus::inject(self, fault))
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        list(VmBus::faults(self))
-    }
-
-    fn clear_fault(&self, id: u64) -> bool {
-        VmBus::clear_fault(self, id)
-    }
-
-    fn clear_faults(&self) {
-        VmBus::clear_faults(self);
-    }
-}
-
-impl Faulty for Pvscsi {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault| Pvscsi::inject(self, fault))
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        list(Pvscsi::faults(self))
-    }
-
-    fn clear_fault(&self, id: u64) -> bool {
-        Pvscsi::clear_fault(self, id)
-    }
-
-    fn clear_faults(&self) {
-        Pvscsi::clear_faults(self);
-    }
-}
+faulty!(ScsiHost, Storvsp, VmBus, Pvscsi, Port);
 
 /// Has a device do one thing right again, or everything.
 ///

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::balloon::{BalloonDevice, ID};
 use crate::config::{self, ConfigError};
-use crate::storage::fault::{inject, list, parse, Faulty};
+use crate::storage::fault::{parse, Faulty};
 
 pub use hospes_vmware::balloon::{Offer, Port};
 
@@ -57,24 +57,6 @@ pub fn build(
 /// A text that names the key.
 pub fn check(fault: &Map<String, Value>) -> Result<(), String> {
     parse::<FaultKind>(fault.clone()).map(drop)
-}
-
-impl Faulty for Port {
-    fn inject(&self, fault: Map<String, Value>) -> Result<u64, String> {
-        inject(fault, |fault| Port::inject(self, fault))
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        list(Port::faults(self))
-    }
-
-    fn clear_fault(&self, id: u64) -> bool {
-        Port::clear_fault(self, id)
-    }
-
-    fn clear_faults(&self) {
-        Port::clear_faults(self);
-    }
 }
 
 impl BalloonDevice for Port {
